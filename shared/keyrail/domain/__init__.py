@@ -1,0 +1,1 @@
+"""Pure rules: no I/O, clock, environment or SDK. Time comes in as an aware UTC datetime."""
