@@ -39,9 +39,7 @@ class InvalidArgument(KeyrailError):
     kind = "INVALID_ARGUMENT"
     code = "INVALID_ARGUMENT"
 
-    def __init__(
-        self, public: str, *, code: str | None = None, fields: tuple[dict[str, str], ...] = ()
-    ) -> None:
+    def __init__(self, public: str, *, code: str | None = None, fields: tuple[dict[str, str], ...] = ()) -> None:
         super().__init__(public, code=code)
         self.fields = fields
 
@@ -101,9 +99,7 @@ class DeadlineExceeded(KeyrailError):
     code = "DEADLINE_EXCEEDED"
 
     def __init__(self, detail: str) -> None:
-        super().__init__(
-            "The key store took too long. The outcome is unknown: read before you repeat.", detail=detail
-        )
+        super().__init__("The key store took too long. The outcome is unknown: read before you repeat.", detail=detail)
 
 
 class Internal(KeyrailError):

@@ -7,7 +7,7 @@ A held scope covers an asked one when each of its parts does:
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 
 from keyrail.domain.errors import InvalidArgument
@@ -22,7 +22,7 @@ _SELECTOR = rf"(?:\*|{_WORD}(?:/{_WORD})*(?:/\*)?)"
 SCOPE_PATTERN = rf"\*|(?:{_WORD}|\*):(?:{_WORD}|\*)(?::{_SELECTOR})?"
 SCOPE = re.compile(SCOPE_PATTERN)
 
-Test = Callable[[Iterable[str]], bool]
+Test = Callable[[Collection[str]], bool]
 
 
 def covers(held: str, asked: str) -> bool:
@@ -99,20 +99,20 @@ class _Parser:
         return tests
 
     def _factor(self, depth: int) -> Test:
-        token = self.peek()
+        piece = self.peek()
         self._next += 1
-        if token == "(":
+        if piece == "(":
             test = self.expression(depth + 1)
             if self.peek() != ")":
                 raise InvalidArgument("A scope expression has an unclosed parenthesis.")
             self._next += 1
             return test
-        return self._scope(token)
+        return self._scope(piece)
 
-    def _scope(self, token: str | None) -> Test:
+    def _scope(self, piece: str | None) -> Test:
         self._terms += 1
         if self._terms > MAX_EXPRESSION_TERMS:
             raise InvalidArgument(f"A scope expression has at most {MAX_EXPRESSION_TERMS} scopes.")
-        if token is None or len(token) > MAX_SCOPE_CHARS or not SCOPE.fullmatch(token):
+        if piece is None or len(piece) > MAX_SCOPE_CHARS or not SCOPE.fullmatch(piece):
             raise InvalidArgument("A scope expression has a scope missing or malformed; scopes look like noun:verb.")
-        return lambda held: holds(held, token)
+        return lambda held: holds(held, piece)

@@ -1,0 +1,48 @@
+"""Who calls, and what that caller may do. Nobody acts in a foreign tenant or gives away what they don't hold."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from keyrail.domain.errors import NotFound, PermissionDenied
+from keyrail.domain.records import SYSTEM_TENANT, StoredKey
+from keyrail.domain.scopes import holds, missing_scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever presented a key. `usable` is False where the secret was right but the key is not VALID:
+    such a caller may only revoke that very key."""
+
+    key_id: str
+    tenant: str
+    owner: str
+    scopes: tuple[str, ...]
+    usable: bool = True
+
+    def require_scope(self, scope: str) -> None:
+        """Raises: PermissionDenied."""
+        if not self.usable or not holds(self.scopes, scope):
+            raise PermissionDenied(f"Your key lacks the scope {scope}.", code="INSUFFICIENT_SCOPE")
+
+    def require_tenant(self, tenant: str) -> None:
+        """Raises: PermissionDenied."""
+        if not self.acts_in(tenant):
+            raise PermissionDenied("Your key belongs to another tenant.", code="OTHER_TENANT")
+
+    def acts_in(self, tenant: str) -> bool:
+        return self.tenant in (SYSTEM_TENANT, tenant)
+
+    def require_all_of(self, scopes: Iterable[str]) -> None:
+        """Raises: PermissionDenied where the caller would hand out, or get hold of, more than it holds."""
+        missing = missing_scopes(self.scopes, scopes)
+        if missing:
+            raise PermissionDenied(
+                f"Your key does not hold {', '.join(missing)}, so it can't grant or obtain it.",
+                code="ESCALATION",
+            )
+
+    def require_visible(self, stored: StoredKey | None, key_id: str) -> StoredKey:
+        """The key, where it exists in a tenant of the caller's. Raises: NotFound for both other cases alike."""
+        if stored is None or not self.acts_in(stored.record.tenant):
+            raise NotFound(f"There is no key {key_id}.", code="KEY_NOT_FOUND")
+        return stored

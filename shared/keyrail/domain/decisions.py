@@ -1,0 +1,144 @@
+"""May this key be used for that, now? The answer is a value; its "no" is falsy and has a reason.
+
+The secret is compared before any state is told: who does not hold the key learns nothing but NOT_FOUND.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+
+from keyrail.domain.digest import Peppers, same_digest
+from keyrail.domain.key_format import PresentedKey
+from keyrail.domain.records import Context, Generation, StoredKey, is_early, is_expired
+from keyrail.domain.roles import Roles
+from keyrail.domain.scopes import Test
+
+_DUMMY_DIGEST = "0" * 64
+
+
+class Code(StrEnum):
+    """The words on the wire. At a gateway: 401 down to ROTATED_OUT, then 403, 429, 503."""
+
+    VALID = "VALID"
+    MISSING = "MISSING"
+    MALFORMED = "MALFORMED"
+    NOT_FOUND = "NOT_FOUND"
+    DISABLED = "DISABLED"
+    REVOKED = "REVOKED"
+    EXPIRED = "EXPIRED"
+    NOT_YET_VALID = "NOT_YET_VALID"
+    ROTATED_OUT = "ROTATED_OUT"
+    CONTEXT_DENIED = "CONTEXT_DENIED"
+    INSUFFICIENT_SCOPE = "INSUFFICIENT_SCOPE"
+    RATE_LIMITED = "RATE_LIMITED"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a use of a key asks for. `tenant` None means any tenant."""
+
+    tenant: str | None = None
+    scopes: Test | None = None
+    ip: str | None = None
+    audience: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`stored` and `generation` are set where the secret was right, whatever the code says.
+
+    `reason` is for the log: it tells apart what NOT_FOUND hides.
+    """
+
+    code: Code
+    reason: str
+    stored: StoredKey | None = None
+    generation: Generation | None = None
+    scopes: tuple[str, ...] = ()
+    retry_after_seconds: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.code is Code.VALID
+
+
+ANYTHING = Need()
+
+
+def decide(
+    presented: PresentedKey,
+    stored: StoredKey | None,
+    peppers: Peppers,
+    roles: Roles,
+    need: Need,
+    now: datetime,
+) -> Decision:
+    """Everything but rate and quota, which count. Raises: KeyError where a digest names an unknown pepper."""
+    if stored is None:
+        same_digest(peppers.current_digest(presented.body), _DUMMY_DIGEST)  # as long as for a known id
+        return Decision(Code.NOT_FOUND, "unknown_id")
+    generation = _matching_generation(presented, stored, peppers)
+    if generation is None:
+        return Decision(Code.NOT_FOUND, "wrong_secret")
+    if need.tenant is not None and need.tenant != stored.record.tenant:
+        return Decision(Code.NOT_FOUND, "other_tenant")
+    scopes = roles.effective(stored.record.scopes, stored.record.roles)
+    code = _refusal(stored, generation, scopes, need, now) or Code.VALID
+    return Decision(code, code.lower(), stored, generation, scopes)
+
+
+def _matching_generation(presented: PresentedKey, stored: StoredKey, peppers: Peppers) -> Generation | None:
+    """The newest whose digest is the presented key's; all are compared, so time tells nothing."""
+    digests: dict[int, str] = {}
+    found = None
+    for generation in stored.record.generations:
+        version = generation.pepper_version
+        digest = digests.get(version) or digests.setdefault(version, peppers.digest(presented.body, version))
+        if same_digest(generation.digest, digest):
+            found = generation
+    return found
+
+
+def _refusal(
+    stored: StoredKey, generation: Generation, scopes: tuple[str, ...], need: Need, now: datetime
+) -> Code | None:
+    record = stored.record
+    if stored.tombstone is not None:
+        return Code.REVOKED
+    if record.state == "disabled":
+        return Code.DISABLED
+    if is_expired(record, now):
+        return Code.EXPIRED
+    if is_early(record, now):
+        return Code.NOT_YET_VALID
+    if is_rotated_out(generation, now):
+        return Code.ROTATED_OUT
+    if not _context_allows(record.context, need):
+        return Code.CONTEXT_DENIED
+    if need.scopes is not None and not need.scopes(scopes):
+        return Code.INSUFFICIENT_SCOPE
+    return None
+
+
+def is_rotated_out(generation: Generation, now: datetime) -> bool:
+    if generation.state == "retired":
+        return True
+    return generation.state == "retiring" and generation.retire_at is not None and generation.retire_at <= now
+
+
+def _context_allows(context: Context, need: Need) -> bool:
+    """A bound key needs its context told: no ip or audience given is a refusal, not a pass."""
+    if context.cidrs and (need.ip is None or not _in_any(need.ip, context.cidrs)):
+        return False
+    return not context.audiences or need.audience in context.audiences
+
+
+@lru_cache(maxsize=4096)
+def _in_any(ip: str, cidrs: tuple[str, ...]) -> bool:
+    address = ipaddress.ip_address(ip)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in ipaddress.ip_network(cidr) for cidr in cidrs)

@@ -1,0 +1,174 @@
+"""How a record changes: pure steps from one record to the next, each written by one check-and-set.
+
+    stage -> deliver -> test -> promote -> retire (the clock)        docs/concepts.md "Rotation"
+
+With a sink each step is a write of its own, so that a crash after any of them can be resumed by `rotation_id`.
+Without one, `rotate_at_once` stages and promotes in one write.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from keyrail.domain.decisions import is_rotated_out
+from keyrail.domain.errors import Conflict, InvalidArgument
+from keyrail.domain.records import Generation, KeyRecord, StoredKey, is_expired
+
+MAX_RETIRED_KEPT = 8  # their keys answer ROTATED_OUT; older ones are forgotten and answer NOT_FOUND
+MAX_GRACE_SECONDS = 30 * 24 * 3600  # ours; a grace longer than a month is no rotation
+
+
+@dataclass(frozen=True, slots=True)
+class NewSecret:
+    """What a new generation is made of; the secret itself stays with the caller."""
+
+    digest: str
+    pepper_version: int
+
+
+def require_rotatable(stored: StoredKey, now: datetime) -> None:
+    """Raises: Conflict KEY_NOT_LIVE."""
+    if stored.tombstone is not None:
+        raise Conflict("The key is revoked; issue a new one.", code="KEY_NOT_LIVE")
+    if is_expired(stored.record, now):
+        raise Conflict("The key has expired; issue a new one.", code="KEY_NOT_LIVE")
+
+
+def grace_for(record: KeyRecord, asked_seconds: int | None) -> int:
+    """Raises: InvalidArgument where more is asked than the key allows."""
+    if asked_seconds is None:
+        return record.rotation.grace_seconds
+    if asked_seconds > record.rotation.max_grace_seconds:
+        raise InvalidArgument(f"This key allows a grace of at most {record.rotation.max_grace_seconds} seconds.")
+    return asked_seconds
+
+
+def rotate_at_once(
+    record: KeyRecord, secret: NewSecret, *, rotation_id: str, grace_seconds: int, now: datetime
+) -> KeyRecord:
+    """Stage and promote in one: the new key goes to the caller. Zero grace ends every older generation now.
+
+    Repeating the last `rotation_id` within its grace replaces the generation it made (its reply was lost, so its secret
+    reached nobody) and leaves the retiring one, which the consumer still uses, as it is.
+    Raises: Conflict ROTATION_IN_PROGRESS.
+    """
+    if _is_repeat(record, rotation_id, now):
+        return _replace_current(record, secret, now)
+    if grace_seconds == 0:
+        record = _drop_pending(record)
+    staged = stage(record, secret, rotation_id=rotation_id, emergency=grace_seconds == 0, now=now)
+    return promote(staged, grace_seconds=grace_seconds, now=now)
+
+
+def _is_repeat(record: KeyRecord, rotation_id: str, now: datetime) -> bool:
+    """Only within the grace: later the consumer may have moved on, and a repeat is a rotation like any other."""
+    retiring = _find(record, "retiring")
+    in_grace = retiring is not None and not is_rotated_out(retiring, now)
+    return in_grace and record.rotation.rotation_id == rotation_id and record.rotation.step == "promoted"
+
+
+def stage(
+    record: KeyRecord, secret: NewSecret, *, rotation_id: str, now: datetime, emergency: bool = False
+) -> KeyRecord:
+    """Generation n+1 is pending. Raises: Conflict while another rotation, or a grace period, is running."""
+    if _find(record, "pending") is not None:
+        raise Conflict("Another rotation of this key is under way.", code="ROTATION_IN_PROGRESS")
+    retiring = _find(record, "retiring")
+    if retiring is not None and not is_rotated_out(retiring, now) and not emergency:
+        raise Conflict(
+            "The generation before is still in its grace period. Wait for it to end, repeat the last rotation "
+            "with its Idempotency-Key if its reply was lost, or rotate with grace_seconds 0 to end all older "
+            "generations at once.",
+            code="ROTATION_IN_PROGRESS",
+        )
+    pending = Generation(
+        n=max(generation.n for generation in record.generations) + 1,
+        digest=secret.digest,
+        pepper_version=secret.pepper_version,
+        state="pending",
+    )
+    rotation = replace(record.rotation, rotation_id=rotation_id, step="staged")
+    return replace(record, generations=(*tidy(record, now).generations, pending), rotation=rotation)
+
+
+def advance(record: KeyRecord, step: Literal["delivered", "tested"]) -> KeyRecord:
+    """The sink holds the pending generation (delivered), or its value was validated end to end (tested)."""
+    return replace(record, rotation=replace(record.rotation, step=step))
+
+
+def replace_pending(record: KeyRecord, secret: NewSecret) -> KeyRecord:
+    """Another secret for the pending generation: the one before reached nobody."""
+    generations = tuple(
+        replace(g, digest=secret.digest, pepper_version=secret.pepper_version) if g.state == "pending" else g
+        for g in record.generations
+    )
+    return replace(record, generations=generations, rotation=replace(record.rotation, step="staged"))
+
+
+def promote(record: KeyRecord, *, grace_seconds: int, now: datetime) -> KeyRecord:
+    """The pending generation is current; the one before retires after the grace, or at its own end of life.
+
+    A key with `lifetime_seconds` lives that long from now on; one with only `expires_at` still ends then.
+    """
+    expires_at = record.expires_at
+    retire_at = now + timedelta(seconds=grace_seconds)
+    if expires_at is not None:
+        retire_at = min(retire_at, expires_at)
+    if record.lifetime_seconds is not None:
+        expires_at = now + timedelta(seconds=record.lifetime_seconds)
+    generations = (_promoted(generation, retire_at, now) for generation in record.generations)
+    rotation = record.rotation
+    next_at = now + timedelta(seconds=rotation.interval_seconds) if rotation.interval_seconds else None
+    return tidy(
+        replace(
+            record,
+            expires_at=expires_at,
+            generations=tuple(generations),
+            rotation=replace(rotation, step="promoted", next_at=next_at),
+        ),
+        now,
+    )
+
+
+def _promoted(generation: Generation, retire_at: datetime, now: datetime) -> Generation:
+    match generation.state:
+        case "pending":
+            return replace(generation, state="current", activated_at=now)
+        case "current":
+            return replace(generation, state="retiring", retire_at=retire_at)
+        case "retiring":
+            return replace(generation, state="retired", retire_at=min(generation.retire_at or now, now))
+        case _:
+            return generation
+
+
+def tidy(record: KeyRecord, now: datetime) -> KeyRecord:
+    """Generations whose grace is over are retired; the oldest retired ones are forgotten."""
+    generations = [
+        replace(g, state="retired") if g.state == "retiring" and is_rotated_out(g, now) else g
+        for g in record.generations
+    ]
+    retired = [g for g in generations if g.state == "retired"]
+    forgotten = {g.n for g in retired[: max(0, len(retired) - MAX_RETIRED_KEPT)]}
+    return replace(record, generations=tuple(g for g in generations if g.n not in forgotten))
+
+
+def _replace_current(record: KeyRecord, secret: NewSecret, now: datetime) -> KeyRecord:
+    newest = max(generation.n for generation in record.generations)
+    kept = tuple(replace(g, state="retired", retire_at=now) if g.state == "current" else g for g in record.generations)
+    current = Generation(
+        n=newest + 1,
+        digest=secret.digest,
+        pepper_version=secret.pepper_version,
+        state="current",
+        activated_at=now,
+    )
+    return tidy(replace(record, generations=(*kept, current)), now)
+
+
+def _drop_pending(record: KeyRecord) -> KeyRecord:
+    return replace(record, generations=tuple(g for g in record.generations if g.state != "pending"))
+
+
+def _find(record: KeyRecord, state: str) -> Generation | None:
+    return next((g for g in record.generations if g.state == state), None)

@@ -1,0 +1,29 @@
+"""Roles: sets of scopes by name. Kept in Vault at rbac/roles; the built-in ones are written by `keyrail bootstrap`."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Named sets of scopes."""
+
+    by_name: dict[str, tuple[str, ...]]
+
+    def effective(self, scopes: tuple[str, ...], roles: tuple[str, ...]) -> tuple[str, ...]:
+        """The scopes given directly and through roles; a role that no longer exists gives nothing."""
+        if not roles:
+            return scopes
+        return tuple(dict.fromkeys([*scopes, *self.scopes_of(roles)]))
+
+    def scopes_of(self, roles: Collection[str]) -> tuple[str, ...]:
+        return tuple(scope for role in roles for scope in self.by_name.get(role, ()))
+
+
+BUILT_IN_ROLES: dict[str, tuple[str, ...]] = {
+    "admin": ("*",),
+    "issuer": ("keys:issue", "keys:read"),
+    "operator": ("keys:read", "keys:update", "keys:rotate", "keys:revoke", "keys:validate"),
+    "auditor": ("keys:read", "config:list"),
+    "service": ("keys:validate", "config:read"),
+}

@@ -1,0 +1,190 @@
+"""What the operations need of the world outside. One contract suite a port runs over every adapter.
+
+Every method may raise Unavailable or DeadlineExceeded where the technology behind it can't answer: an adapter
+never turns that into "absent". After DeadlineExceeded a write may or may not have happened; read to know.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from keyrail.domain.digest import Peppers
+from keyrail.domain.key_format import KeyFormat
+from keyrail.domain.records import KeyRecord, Limit, StoredKey, Tombstone
+from keyrail.domain.roles import Roles
+
+FEED_RING_SIZE = 200  # names; a reader that missed more drops all it holds
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Key ids in ascending order; `next_after` is the id to go on after, None at the end."""
+
+    key_ids: tuple[str, ...]
+    next_after: str | None
+
+
+class KeyStore(Protocol):
+    """Records, tombstones and the index by tenant."""
+
+    def find(self, key_id: str) -> StoredKey | None:
+        """Record and tombstone, never a stale copy. A tombstone without a record is None."""
+        ...
+
+    def create(self, record: KeyRecord) -> bool:
+        """Index, then record; False where the id is taken, and then nothing is changed."""
+        ...
+
+    def replace(self, record: KeyRecord, version: int) -> int | None:
+        """The new version; None where the stored one is no longer `version`, and then nothing is changed."""
+        ...
+
+    def revoke(self, tombstone: Tombstone) -> Tombstone:
+        """The tombstone that stands: this one, or the one that was there first. There is no way back."""
+        ...
+
+    def list_ids(self, tenant: str, after: str | None, limit: int) -> Page:
+        """Ids of a tenant's index; an id may have no record (an issue that was cut off)."""
+        ...
+
+
+class PepperSource(Protocol):
+    def read(self) -> Peppers: ...
+
+
+class RoleSource(Protocol):
+    def read(self) -> Roles: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedHead:
+    """`seq` counts changes; `ring` holds the names changed last, the newest at its end."""
+
+    seq: int
+    ring: tuple[str, ...]
+
+    def changed_since(self, seq: int) -> tuple[str, ...] | None:
+        """The names changed after `seq`; None where that can't be told (a gap, or a count that went back)."""
+        missed = self.seq - seq
+        if missed < 0 or missed > len(self.ring):
+            return None
+        return self.ring[len(self.ring) - missed :]
+
+
+class ChangeFeed(Protocol):
+    def head(self) -> FeedHead:
+        """Never a stale copy."""
+        ...
+
+    def publish(self, name: str) -> None:
+        """Every instance forgets what it holds of `name` (a key id, "pepper" or "roles") within about a second."""
+        ...
+
+
+class AuditLog(Protocol):
+    def write(self, event: str, **facts: Any) -> None:
+        """One audit event, e.g. event="key.issued", key_id=..., actor=.... No secrets among the facts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A limit that is used up. `limit` is "rate" or "quota"."""
+
+    limit: str
+    retry_after_seconds: int
+
+
+class RateLimiter(Protocol):
+    def take(self, key_id: str, rate: Limit | None, quota: Limit | None) -> Refused | None:
+        """Counts one use against both limits, or against neither where one is used up."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        ...
+
+    def elapsed_seconds(self) -> float:
+        """Grows with real time, also over a stopped process or a frozen sandbox; only differences mean anything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LifePolicy:
+    """How long a key may live. `max_lifetime_seconds` None allows keys that never expire."""
+
+    default_lifetime_seconds: int
+    max_lifetime_seconds: int | None
+
+
+class KeyLookup(Protocol):
+    """What validation reads: the store itself, or a cache that knows how stale it may be."""
+
+    def find(self, key_id: str) -> StoredKey | None: ...
+
+    def peppers(self) -> Peppers: ...
+
+    def roles(self) -> Roles: ...
+
+    def forget(self, name: str) -> None:
+        """Drop what this process holds of `name`."""
+        ...
+
+
+class Metrics(Protocol):
+    """Counted facts; labels are from closed sets, so no id and no secret can become one."""
+
+    def request(self, operation: str, code: str, seconds: float) -> None: ...
+
+    def cache(self, outcome: str) -> None:
+        """hit, miss, expired (older than its TTL) or stale (the feed could not be read for too long)."""
+        ...
+
+    def feed_read(self, at_elapsed_seconds: float) -> None: ...
+
+    def vault_call(self, verb: str, outcome: str, seconds: float) -> None:
+        """verb: read, write, list, login; outcome: ok, absent, conflict, denied, fault, timeout, breaker_open."""
+        ...
+
+    def breaker(self, is_open: bool) -> None: ...
+
+    def exposition(self) -> tuple[bytes, str]:
+        """The body and content type of /metrics."""
+        ...
+
+
+class NoMetrics:
+    def request(self, operation: str, code: str, seconds: float) -> None:
+        pass
+
+    def cache(self, outcome: str) -> None:
+        pass
+
+    def feed_read(self, at_elapsed_seconds: float) -> None:
+        pass
+
+    def vault_call(self, verb: str, outcome: str, seconds: float) -> None:
+        pass
+
+    def breaker(self, is_open: bool) -> None:
+        pass
+
+    def exposition(self) -> tuple[bytes, str]:
+        return b"", "text/plain"
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything an operation may use, put together by bootstrap.py."""
+
+    key_format: KeyFormat
+    life_policy: LifePolicy
+    keys: KeyStore
+    lookup: KeyLookup
+    feed: ChangeFeed
+    audit: AuditLog
+    limiter: RateLimiter
+    clock: Clock
+    metrics: Metrics = field(default_factory=NoMetrics)
