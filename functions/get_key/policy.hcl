@@ -1,0 +1,22 @@
+# get_key shows one record: beyond what authenticates its caller it needs nothing, and it writes nothing.
+# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes.
+
+path "keyrail/data/keys/+/+" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/revoked/+/+" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/pepper" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/rbac/roles" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/feed/head" {
+  capabilities = ["read"]
+}

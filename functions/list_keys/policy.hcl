@@ -1,0 +1,30 @@
+# list_keys walks one tenant's index and reads the records it names; it can't list the records themselves, and writes nothing.
+# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes.
+
+path "keyrail/data/keys/+/+" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/revoked/+/+" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/pepper" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/rbac/roles" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/feed/head" {
+  capabilities = ["read"]
+}
+
+path "keyrail/metadata/tenants/+/" {
+  capabilities = ["list"]
+}
+
+path "keyrail/metadata/tenants/+/+/" {
+  capabilities = ["list"]
+}

@@ -1,0 +1,22 @@
+# update_key changes a record that exists and says so in the feed; it can't make a key, and can't touch a tombstone.
+# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes.
+
+path "keyrail/data/keys/+/+" {
+  capabilities = ["update", "read"]
+}
+
+path "keyrail/data/revoked/+/+" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/pepper" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/rbac/roles" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/feed/head" {
+  capabilities = ["update", "read"]
+}

@@ -1,0 +1,21 @@
+# validate_key decides from stored digests: it reads records, tombstones, the pepper and the roles, watches the feed, and writes nothing.
+
+path "keyrail/data/keys/+/+" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/revoked/+/+" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/pepper" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/rbac/roles" {
+  capabilities = ["read"]
+}
+
+path "keyrail/data/feed/head" {
+  capabilities = ["read"]
+}
