@@ -1,0 +1,121 @@
+"""Vault under an administrator's token: what `keyrail bootstrap` and `keyrail doctor` need, and no function uses.
+
+Answers are told apart by status, never by an exception's text, which can hold a secret.
+"""
+
+from functools import cached_property
+from typing import Any
+
+from keyrail.domain.errors import InvalidArgument, PermissionDenied, Unavailable
+
+TIMEOUT_SECONDS = (3.0, 10.0)  # connect, read; a person is waiting
+CAS_LOST = "check-and-set parameter did not match the current version"  # the server's only sign of it
+
+
+class AdminVault:
+    """`verify` is True, False or the path of a CA bundle; `cert` the paths of a client certificate and its key.
+
+    Every method raises Unavailable (no connection, sealed, 5xx), PermissionDenied (403: the token may not do that)
+    and InvalidArgument (the server finds the request wrong).
+    """
+
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        *,
+        namespace: str | None = None,
+        verify: bool | str = True,
+        cert: tuple[str, str] | None = None,
+    ) -> None:
+        self.address = address
+        self._token = token
+        self._namespace = namespace
+        self._verify = verify
+        self._cert = cert
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """The answer's `data`; None where there is nothing at `path`."""
+        return self._call("GET", path)
+
+    def names(self, path: str) -> list[str]:
+        """What lies in the folder `path`; folders in it end with a slash."""
+        found = self._call("GET", path, params={"list": "true"})
+        return [] if found is None else [str(name) for name in found["keys"]]
+
+    def put(self, path: str, **body: Any) -> dict[str, Any]:
+        return self._call("POST", path, json=body) or {}
+
+    def read_document(self, mount: str, path: str) -> tuple[dict[str, Any], int] | None:
+        """A KV v2 document and its version. Raises: InvalidArgument where it was deleted and can be undeleted."""
+        found = self._call("GET", f"{mount}/data/{path}")
+        return None if found is None else (dict(found["data"]), int(found["metadata"]["version"]))
+
+    def create_document(self, mount: str, path: str, data: dict[str, Any]) -> bool:
+        """False where there is one already, which then stays as it is."""
+        return self.replace_document(mount, path, data, version=0)
+
+    def replace_document(self, mount: str, path: str, data: dict[str, Any], version: int) -> bool:
+        """False where the stored version is another one, which then stays as it is."""
+        try:
+            self._call("POST", f"{mount}/data/{path}", json={"data": data, "options": {"cas": version}})
+        except InvalidArgument as error:
+            if CAS_LOST in error.public:
+                return False
+            raise
+        return True
+
+    def _call(self, method: str, path: str, **kwargs: Any) -> dict[str, Any] | None:
+        import requests
+
+        try:
+            answer = self._adapter.request(method, f"/v1/{path}", raise_exception=False, **kwargs)
+        except requests.RequestException as error:
+            why = "its certificate is not trusted" if isinstance(error, requests.exceptions.SSLError) else "no answer"
+            raise Unavailable(f"{method} {path} at {self.address}: {why}") from error
+        return self._data(method, path, answer.status_code, _json(answer))
+
+    def _data(self, method: str, path: str, status: int, body: dict[str, Any]) -> dict[str, Any] | None:
+        errors = [str(each) for each in body.get("errors") or ()]
+        if status == 403:
+            raise PermissionDenied(f"Vault refused {method} {path}: the token may not do that.", code="VAULT_DENIED")
+        if status == 404 and body.get("errors") == []:
+            return None
+        if status == 404 and body.get("data"):
+            raise InvalidArgument(f"{path} was deleted; undelete it, or delete its metadata to begin anew.")
+        if status in (400, 404, 405):
+            raise InvalidArgument(f"Vault finds {method} {path} wrong: {'; '.join(errors) or status}")
+        if not 200 <= status < 300:
+            raise Unavailable(f"{method} {path} at {self.address}: status {status} {'; '.join(errors)}".rstrip())
+        data = body.get("data")
+        return data if isinstance(data, dict) else {}
+
+    @cached_property
+    def _adapter(self) -> Any:
+        """hvac's own transport. No redirects (they would carry the token to another host), no proxy, no netrc."""
+        import hvac
+        import requests
+
+        session = requests.Session()
+        session.trust_env = False
+        session.verify, session.cert = self._verify, self._cert
+        client = hvac.Client(
+            url=self.address,
+            token=self._token,
+            namespace=self._namespace,
+            verify=self._verify,
+            cert=self._cert,
+            session=session,
+            timeout=TIMEOUT_SECONDS,
+            allow_redirects=False,
+            adapter=hvac.adapters.RawAdapter,
+        )
+        return client.adapter
+
+
+def _json(answer: Any) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

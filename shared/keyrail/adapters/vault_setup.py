@@ -1,0 +1,200 @@
+"""What Keyrail needs to find in a Vault, made step by step. Each step looks first, so a run that was killed
+after any write is finished by the next one, and a run over a finished Vault changes nothing.
+
+mount -> its settings -> policies -> AppRole -> one role a function -> pepper -> roles -> feed
+"""
+
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from keyrail.adapters.vault_admin import AdminVault
+from keyrail.domain.digest import PEPPER_BYTES
+from keyrail.domain.errors import InvalidArgument, Unavailable
+from keyrail.domain.roles import BUILT_IN_ROLES
+
+MOUNT = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
+POLICY_FILES_MOUNT = "keyrail"  # the mount that functions/*/policy.hcl speak of
+MOUNT_SETTINGS = {"cas_required": True, "max_versions": 1}  # docs/concepts.md "The record"
+MOUNT_READY_SECONDS = 10.0  # a new KV v2 mount answers 400 for a moment, while it sets itself up
+TOKEN_TTL_SECONDS = 15 * 60  # batch tokens can't be revoked: the longest that a stolen one works
+ROLE_SETTINGS: dict[str, Any] = {
+    "bind_secret_id": True,
+    "token_type": "batch",  # no lease each, so that logging in often costs the server nothing
+    "token_ttl": TOKEN_TTL_SECONDS,
+    "token_max_ttl": TOKEN_TTL_SECONDS,
+    "token_no_default_policy": True,
+}
+
+Outcome = Literal["made", "mended", "kept"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that is there now. `note` says what was mended or why something was left as it is."""
+
+    what: str
+    outcome: Outcome
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`policies`: the text of policy.hcl by function, as in the files. Raises: InvalidArgument."""
+
+    policies: dict[str, str]
+    mount: str = "keyrail"
+    auth_mount: str = "approle"
+
+    def __post_init__(self) -> None:
+        for name in (self.mount, self.auth_mount):
+            if not MOUNT.fullmatch(name):
+                raise InvalidArgument(f"A mount's name must match {MOUNT.pattern}.")
+        if not self.policies:
+            raise InvalidArgument("No function was found. Point --functions at the folder that holds them.")
+
+    def name_of(self, function: str) -> str:
+        """Of its policy and of its AppRole role: two deployments in one Vault must not share them."""
+        return f"{self.mount.replace('/', '-')}-{function}"
+
+    def policy_of(self, function: str) -> str:
+        return self.policies[function].replace(f'path "{POLICY_FILES_MOUNT}/', f'path "{self.mount}/')
+
+
+def read_policies(folder: Path) -> dict[str, str]:
+    """policy.hcl by the name of its directory."""
+    return {file.parent.name: file.read_text() for file in sorted(folder.glob("*/policy.hcl"))}
+
+
+def set_up(vault: AdminVault, plan: Plan) -> Iterator[Step]:
+    """Each step is done when it is yielded. Raises: Unavailable, PermissionDenied, InvalidArgument."""
+    yield _mount(vault, plan.mount)
+    yield _mount_settings(vault, plan.mount)
+    for function in plan.policies:
+        yield _policy(vault, plan.name_of(function), plan.policy_of(function))
+    yield _approle(vault, plan.auth_mount)
+    for function in plan.policies:
+        yield _role(vault, plan.auth_mount, plan.name_of(function))
+    yield _pepper(vault, plan.mount)
+    yield _roles(vault, plan.mount)
+    yield _feed(vault, plan.mount)
+
+
+def _mount(vault: AdminVault, mount: str) -> Step:
+    what = f"mount {mount}/"
+    there = (vault.get("sys/mounts") or {}).get(f"{mount}/")
+    if there is None:
+        vault.put(f"sys/mounts/{mount}", type="kv", options={"version": "2"}, description="Keyrail")
+        return Step(what, "made", "KV version 2")
+    if there["type"] != "kv" or (there["options"] or {}).get("version") != "2":
+        raise InvalidArgument(f"{mount}/ is no KV version 2 mount. Choose another with --mount.")
+    return Step(what, "kept")
+
+
+def _mount_settings(vault: AdminVault, mount: str) -> Step:
+    what = f"settings of {mount}/"
+    there = _settings_once_ready(vault, mount)
+    wrong = {name: there.get(name) for name, value in MOUNT_SETTINGS.items() if there.get(name) != value}
+    if not wrong:
+        return Step(what, "kept")
+    names = vault.names(f"{mount}/metadata/")
+    if names and "pepper" not in names:
+        raise InvalidArgument(
+            f"{mount}/ holds something else than Keyrail's documents, which cas_required and max_versions=1 would "
+            "change for whoever uses it. Choose another mount with --mount."
+        )
+    vault.put(f"{mount}/config", **MOUNT_SETTINGS)
+    if not names:
+        return Step(what, "made", "cas_required, max_versions=1")
+    return Step(what, "mended", ", ".join(f"{name} was {str(value).lower()}" for name, value in wrong.items()))
+
+
+def _settings_once_ready(vault: AdminVault, mount: str) -> dict[str, Any]:
+    ends_at = time.monotonic() + MOUNT_READY_SECONDS
+    while True:
+        try:
+            return vault.get(f"{mount}/config") or {}
+        except InvalidArgument as error:
+            if time.monotonic() > ends_at:
+                raise Unavailable(f"the mount {mount}/ does not get ready: {error.public}") from error
+            time.sleep(0.1)
+
+
+def _policy(vault: AdminVault, name: str, text: str) -> Step:
+    there = vault.get(f"sys/policies/acl/{name}")
+    if there is not None and there["policy"] == text:
+        return Step(f"policy {name}", "kept")
+    vault.put(f"sys/policies/acl/{name}", policy=text)
+    return Step(f"policy {name}", "made" if there is None else "mended")
+
+
+def _approle(vault: AdminVault, auth_mount: str) -> Step:
+    what = f"auth method {auth_mount}/"
+    there = (vault.get("sys/auth") or {}).get(f"{auth_mount}/")
+    if there is None:
+        vault.put(f"sys/auth/{auth_mount}", type="approle", description="Keyrail's functions")
+        return Step(what, "made")
+    if there["type"] != "approle":
+        raise InvalidArgument(f"{auth_mount}/ is another auth method. Choose a name with --auth-mount.")
+    return Step(what, "kept")
+
+
+def _role(vault: AdminVault, auth_mount: str, name: str) -> Step:
+    """Settings that we don't know of, such as bound addresses, are an operator's and stay."""
+    path = f"auth/{auth_mount}/role/{name}"
+    wanted = wrong = role_settings(name)
+    there = vault.get(path)
+    if there is not None:
+        wrong = {key: value for key, value in wanted.items() if there.get(key) != value}
+    if not wrong:
+        return Step(f"role {name}", "kept")
+    vault.put(path, **wanted)
+    return Step(f"role {name}", "mended", ", ".join(wrong)) if there is not None else Step(f"role {name}", "made")
+
+
+def role_settings(name: str) -> dict[str, Any]:
+    return {**ROLE_SETTINGS, "token_policies": [name]}
+
+
+def _pepper(vault: AdminVault, mount: str) -> Step:
+    """Never overwritten: without it no digest can be compared again."""
+    made = vault.create_document(mount, "pepper", {"current": 1, "versions": {"1": secrets.token_hex(PEPPER_BYTES)}})
+    if made:
+        return Step("pepper", "made")
+    there = vault.read_document(mount, "pepper")
+    if there is None or not is_pepper(there[0]):
+        raise InvalidArgument("The pepper is malformed, and nothing here overwrites it. Restore it from a backup.")
+    return Step("pepper", "kept")
+
+
+def is_pepper(document: dict[str, Any]) -> bool:
+    versions = document.get("versions")
+    if not isinstance(versions, dict) or str(document.get("current")) not in versions:
+        return False
+    return all(str(n).isdecimal() and re.fullmatch(r"[0-9a-f]{64}", str(v)) for n, v in versions.items())
+
+
+def _roles(vault: AdminVault, mount: str) -> Step:
+    """Missing built-in roles are added; every role that is there stays as it is."""
+    built_in = {name: list(scopes) for name, scopes in BUILT_IN_ROLES.items()}
+    there = vault.read_document(mount, "rbac/roles")
+    if there is None:
+        vault.create_document(mount, "rbac/roles", built_in)
+        return Step("default roles", "made")
+    roles, version = there
+    missing = [name for name in built_in if name not in roles]
+    if missing:
+        if not vault.replace_document(mount, "rbac/roles", built_in | roles, version):
+            raise Unavailable("rbac/roles was changed by someone else in this moment; run again")
+        return Step("default roles", "mended", f"added {', '.join(missing)}")
+    changed = [name for name, scopes in built_in.items() if roles[name] != scopes]
+    return Step("default roles", "kept", f"{', '.join(changed)} differ from the built-in ones" if changed else "")
+
+
+def _feed(vault: AdminVault, mount: str) -> Step:
+    made = vault.create_document(mount, "feed/head", {"seq": 0, "ring": []})
+    return Step("change feed", "made" if made else "kept")
