@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from keyrail.domain.digest import Peppers
 from keyrail.domain.key_format import KeyFormat
+from keyrail.domain.life_policy import LifePolicy
 from keyrail.domain.records import KeyRecord, Limit, StoredKey, Tombstone
 from keyrail.domain.roles import Roles
 
@@ -111,14 +112,6 @@ class Clock(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LifePolicy:
-    """How long a key may live. `max_lifetime_seconds` None allows keys that never expire."""
-
-    default_lifetime_seconds: int
-    max_lifetime_seconds: int | None
-
-
 class KeyLookup(Protocol):
     """What validation reads: the store itself, or a cache that knows how stale it may be."""
 
@@ -188,3 +181,4 @@ class Services:
     limiter: RateLimiter
     clock: Clock
     metrics: Metrics = field(default_factory=NoMetrics)
+    open_operations: frozenset[str] = frozenset()  # these ask no key of their caller: a private network is the guard

@@ -16,6 +16,7 @@ from typing import Any
 from keyrail.domain.key_format import ANY_KEY
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
+noted: ContextVar[dict[str, Any] | None] = ContextVar("noted", default=None)
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, section 3.2
 _CORRELATION_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{7,63}")
@@ -37,6 +38,13 @@ def choose_correlation_id(traceparent: str | None, given: str | None) -> str:
 def redact(text: str) -> str:
     """`text` with everything cut out that has the shape of a key or of a Vault token."""
     return _VAULT_TOKEN.sub("[redacted]", ANY_KEY.sub("[redacted]", text))
+
+
+def note(**facts: Any) -> None:
+    """Facts for the line of the request under way; no secrets, and no text of the caller's."""
+    facts_so_far = noted.get()
+    if facts_so_far is not None:
+        facts_so_far.update(facts)
 
 
 def log(level: int, kind: str, **facts: Any) -> None:

@@ -24,6 +24,11 @@ class Caller:
         if not self.usable or not holds(self.scopes, scope):
             raise PermissionDenied(f"Your key lacks the scope {scope}.", code="INSUFFICIENT_SCOPE")
 
+    def require_scope_or_self(self, scope: str, key_id: str) -> None:
+        """Possession of a key is enough to act on that key. Raises: PermissionDenied."""
+        if key_id != self.key_id:
+            self.require_scope(scope)
+
     def require_tenant(self, tenant: str) -> None:
         """Raises: PermissionDenied."""
         if not self.acts_in(tenant):

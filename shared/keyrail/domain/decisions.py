@@ -64,8 +64,12 @@ class Decision:
     def __bool__(self) -> bool:
         return self.code is Code.VALID
 
-
-ANYTHING = Need()
+    def retirement(self) -> tuple[datetime | None, datetime | None]:
+        """Since when the presented generation is superseded, and until when it is accepted; None, None if it isn't."""
+        if self.stored is None or self.generation is None or self.generation.state != "retiring":
+            return None, None
+        current = next((g for g in self.stored.record.generations if g.state == "current"), None)
+        return current.activated_at if current else None, self.generation.retire_at
 
 
 def decide(

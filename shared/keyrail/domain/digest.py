@@ -33,4 +33,5 @@ def same_digest(left: str, right: str) -> bool:
 
 def fingerprint(*parts: str) -> str:
     """An unkeyed SHA-256 of `parts` as hex, for things that are no secrets; no part can run into the next."""
-    return sha256("".join(f"{len(part)}:{part}," for part in parts).encode()).hexdigest()
+    netstrings = "".join(f"{len(part)}:{part}," for part in parts)
+    return sha256(netstrings.encode(errors="surrogatepass")).hexdigest()  # JSON can carry a lone surrogate

@@ -1,0 +1,6 @@
+"""POST /v1/keys: makes a key and shows it once. docs/operations/issue_key.md"""
+
+from keyrail.operations.issue_key import OPERATION
+from keyrail.triggers.http import http_function
+
+handler = http_function(OPERATION)

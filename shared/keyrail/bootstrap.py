@@ -1,0 +1,71 @@
+"""The composition root: settings to services, adapters chosen by name, built lazily, once a process."""
+
+import os
+import threading
+
+from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
+from keyrail.adapters.json_audit import JsonAuditLog
+from keyrail.adapters.memory_limiter import MemoryRateLimiter
+from keyrail.adapters.system_clock import SystemClock
+from keyrail.domain.key_format import KeyFormat
+from keyrail.domain.life_policy import LifePolicy
+from keyrail.ports import ChangeFeed, Clock, KeyStore, Metrics, NoMetrics, PepperSource, RoleSource, Services
+from keyrail.settings import Settings, load_settings
+from keyrail.telemetry import configure_logging
+
+_Store = tuple[KeyStore, PepperSource, RoleSource, ChangeFeed]
+
+
+def build_services(settings: Settings) -> Services:
+    """Opens no connection: adapters do at their first use."""
+    clock = SystemClock()
+    metrics = _metrics(settings, clock)
+    keys, peppers, roles, feed = _memory_store() if settings.store == "memory" else _vault_store(settings, metrics)
+    return Services(
+        key_format=KeyFormat(settings.prefix, settings.environment),
+        life_policy=LifePolicy(settings.default_lifetime_seconds, settings.max_lifetime_seconds or None),
+        keys=keys,
+        lookup=CachedLookup(keys, peppers, roles, feed, clock, metrics, _cache_bounds(settings)),
+        feed=feed,
+        audit=JsonAuditLog(),
+        limiter=MemoryRateLimiter(clock.elapsed_seconds),
+        clock=clock,
+        metrics=metrics,
+        open_operations=frozenset({"validate_key"} if settings.validate_open else ()),
+    )
+
+
+def _metrics(settings: Settings, clock: Clock) -> Metrics:
+    if settings.metrics == "none":
+        return NoMetrics()
+    from keyrail.adapters.prometheus_metrics import PrometheusMetrics
+
+    return PrometheusMetrics(clock.elapsed_seconds)
+
+
+def _cache_bounds(settings: Settings) -> CacheBounds:
+    return CacheBounds(
+        poll_seconds=settings.feed_poll_seconds,
+        max_stale_seconds=settings.max_stale_seconds,
+        ttl_seconds=settings.cache_ttl_seconds,
+        max_keys=settings.cache_max_keys,
+        background=settings.feed_poll == "background",
+    )
+
+
+_built: tuple[int, Services] | None = None
+_build_lock = threading.Lock()
+
+
+def process_services() -> Services:
+    """The services of this process; a forked child builds its own. Raises: Internal on wrong settings."""
+    global _built
+    built = _built
+    if built is not None and built[0] == os.getpid():
+        return built[1]
+    with _build_lock:
+        if _built is None or _built[0] != os.getpid():
+            settings = load_settings()
+            configure_logging(settings.log_level)
+            _built = (os.getpid(), build_services(settings))
+        return _built[1]

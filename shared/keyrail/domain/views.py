@@ -1,0 +1,110 @@
+"""What is shown of a key: everything but its digests."""
+
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from keyrail.domain.decisions import is_rotated_out
+from keyrail.domain.fields import ContextField, LimitField, Reply
+from keyrail.domain.records import Generation, KeyRecord, Limit, StoredKey
+
+KeyState = Literal["active", "disabled", "revoked", "expired", "not_yet_valid"]
+
+
+class GenerationView(Reply):
+    """One secret of the key; a retiring one is still accepted until `retire_at`."""
+
+    n: int
+    state: Literal["pending", "current", "retiring", "retired"]
+    activated_at: datetime | None = None
+    retire_at: datetime | None = None
+
+    @classmethod
+    def of(cls, generation: Generation, now: datetime) -> Self:
+        state = "retired" if is_rotated_out(generation, now) else generation.state
+        return cls(n=generation.n, state=state, activated_at=generation.activated_at, retire_at=generation.retire_at)
+
+
+class RotationView(Reply):
+    grace_seconds: int
+    max_grace_seconds: int
+
+
+class KeyView(Reply):
+    """`etag` names this version of the record; send it as If-Match to change just this version."""
+
+    key_id: str
+    tenant: str
+    owner: str
+    name: str
+    state: KeyState
+    state_reason: str | None = None
+    state_at: datetime | None = None
+    state_by: str | None = None
+    created_at: datetime
+    created_by: str
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    lifetime_seconds: int | None = None
+    scopes: list[str]
+    roles: list[str]
+    labels: dict[str, str]
+    metadata: dict[str, Any]
+    context: ContextField
+    rate: LimitField | None = None
+    quota: LimitField | None = None
+    rotation: RotationView
+    generations: list[GenerationView]
+    etag: str
+
+    @classmethod
+    def fields_of(cls, stored: StoredKey, now: datetime) -> dict[str, Any]:
+        record, tombstone = stored.record, stored.tombstone
+        fields = {name: getattr(record, name) for name in _TAKEN_AS_THEY_ARE}
+        if tombstone is not None:
+            fields |= {
+                "state_reason": tombstone.reason,
+                "state_at": tombstone.revoked_at,
+                "state_by": tombstone.revoked_by,
+            }
+        return fields | {
+            "state": stored.state_at(now),
+            "scopes": list(record.scopes),
+            "roles": list(record.roles),
+            "context": ContextField(cidrs=list(record.context.cidrs), audiences=list(record.context.audiences)),
+            "rate": _limit(record.rate),
+            "quota": _limit(record.quota),
+            "rotation": _rotation(record),
+            "generations": [GenerationView.of(generation, now) for generation in record.generations],
+            "etag": f'"{stored.version}"',
+        }
+
+    @classmethod
+    def of(cls, stored: StoredKey, now: datetime) -> Self:
+        return cls(**cls.fields_of(stored, now))
+
+
+_TAKEN_AS_THEY_ARE = (
+    "key_id",
+    "tenant",
+    "owner",
+    "name",
+    "state_reason",
+    "state_at",
+    "state_by",
+    "created_at",
+    "created_by",
+    "not_before",
+    "expires_at",
+    "lifetime_seconds",
+    "labels",
+    "metadata",
+)
+
+
+def _limit(limit: Limit | None) -> LimitField | None:
+    return None if limit is None else LimitField(requests=limit.requests, window_seconds=limit.window_seconds)
+
+
+def _rotation(record: KeyRecord) -> RotationView:
+    rotation = record.rotation
+    return RotationView(grace_seconds=rotation.grace_seconds, max_grace_seconds=rotation.max_grace_seconds)

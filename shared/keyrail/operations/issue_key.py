@@ -1,0 +1,210 @@
+"""Makes a key and shows it once. docs/operations/issue_key.md"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from keyrail.domain import fields
+from keyrail.domain.access import Caller
+from keyrail.domain.digest import fingerprint
+from keyrail.domain.errors import Conflict, Internal, InvalidArgument
+from keyrail.domain.fields import ContextField, LimitField, Request
+from keyrail.domain.key_format import KEY_ID_CHARS, base62, new_key_id, new_secret
+from keyrail.domain.life_policy import LifePolicy
+from keyrail.domain.lifecycle import MAX_GRACE_SECONDS
+from keyrail.domain.records import SYSTEM_TENANT, Context, Generation, KeyRecord, Limit, Rotation, StoredKey
+from keyrail.domain.roles import Roles
+from keyrail.domain.views import KeyView
+from keyrail.operations.operation import Operation
+from keyrail.ports import Services
+from keyrail.telemetry import note
+
+SCOPE = "keys:issue"
+DEFAULT_GRACE_SECONDS = 24 * 3600  # a day to roll the new key out
+
+
+class GraceField(Request):
+    """How long the generation before goes on being accepted after a rotation."""
+
+    grace_seconds: int = Field(default=DEFAULT_GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS)
+    max_grace_seconds: int = Field(default=MAX_GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.grace_seconds > self.max_grace_seconds:
+            raise ValueError("grace_seconds is greater than max_grace_seconds")
+        return self
+
+
+class IssueRequest(Request):
+    """`tenant` may be left out where the caller's key is of that tenant. A key ends at `expires_at`, whatever
+    happens, or lives `lifetime_seconds` from its issue and from each rotation; with neither, as long as the
+    deployment's default says."""
+
+    owner: fields.Owner
+    name: fields.Text
+    tenant: fields.Tenant | None = None
+    scopes: list[fields.Scope] = Field(default=[], max_length=64)
+    roles: list[fields.RoleName] = Field(default=[], max_length=16)
+    not_before: fields.Timestamp | None = None
+    expires_at: fields.Timestamp | None = None
+    lifetime_seconds: fields.Seconds | None = None
+    labels: fields.Labels = Field(default={})
+    metadata: fields.Metadata = Field(default={})
+    context: ContextField = ContextField()
+    rate: LimitField | None = None
+    quota: LimitField | None = None
+    rotation: GraceField = GraceField()
+    idempotency_key: fields.IdempotencyKey | None = None
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if self.expires_at is not None and self.lifetime_seconds is not None:
+            raise ValueError("give expires_at or lifetime_seconds, not both")
+        return self
+
+
+class IssueReply(KeyView):
+    """`key` is the whole key, shown this once; absent where `replayed`: then rotate the key id to get a new one."""
+
+    key: str | None = None
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    expires_at: datetime | None
+    lifetime_seconds: int | None
+
+
+def run(request: IssueRequest, caller: Caller, services: Services) -> IssueReply:
+    caller.require_scope(SCOPE)
+    tenant = _tenant(request, caller)
+    roles = services.lookup.roles()
+    _require_known_roles(request, roles)
+    caller.require_all_of(roles.effective(tuple(request.scopes), tuple(request.roles)))
+    now = services.clock.now()
+    life = _life(request, services.life_policy, now)
+    key_id = _key_id(request, caller, tenant)
+    note(key_id=key_id)
+    secret = new_secret()
+    record = _record(request, caller, services, tenant, key_id, secret, life, now)
+    if not services.keys.create(record):
+        return _replay(record, services)
+    services.audit.write("key.issued", key_id=key_id, tenant=tenant, actor=caller.key_id, owner=request.owner)
+    key = services.key_format.assemble(key_id, secret)
+    return IssueReply(**KeyView.fields_of(StoredKey(record, version=1), now), key=key)
+
+
+def _tenant(request: IssueRequest, caller: Caller) -> str:
+    if request.tenant is None and caller.tenant == SYSTEM_TENANT:
+        raise InvalidArgument("Say which tenant the key is for: your own key acts in all of them.")
+    tenant = request.tenant or caller.tenant
+    caller.require_tenant(tenant)
+    return tenant
+
+
+def _require_known_roles(request: IssueRequest, roles: Roles) -> None:
+    unknown = [role for role in request.roles if role not in roles.by_name]
+    if unknown:
+        raise InvalidArgument(f"There is no role {', '.join(unknown)}.", code="UNKNOWN_ROLE")
+
+
+def _life(request: IssueRequest, policy: LifePolicy, now: datetime) -> _Life:
+    """Raises: InvalidArgument where the key would be born dead, or live longer than the deployment allows."""
+    lifetime = request.lifetime_seconds
+    if request.expires_at is None and lifetime is None:
+        lifetime = policy.default_lifetime_seconds
+    expires_at = request.expires_at or now + timedelta(seconds=lifetime or 0)
+    if expires_at <= max(now, request.not_before or now):
+        raise InvalidArgument("The key would expire before it could be used.")
+    policy.require_allowed(now, expires_at)
+    return _Life(expires_at, lifetime)
+
+
+def _key_id(request: IssueRequest, caller: Caller, tenant: str) -> str:
+    """Random, or derived from the Idempotency-Key: the same request can then never make a second record."""
+    if request.idempotency_key is None:
+        return new_key_id()
+    digest = fingerprint("idempotent issue", tenant, caller.key_id, request.idempotency_key)
+    return base62(int(digest, 16), KEY_ID_CHARS)
+
+
+def _record(
+    request: IssueRequest,
+    caller: Caller,
+    services: Services,
+    tenant: str,
+    key_id: str,
+    secret: str,
+    life: _Life,
+    now: datetime,
+) -> KeyRecord:
+    presented = services.key_format.parse(services.key_format.assemble(key_id, secret))
+    peppers = services.lookup.peppers()
+    first = Generation(
+        n=1,
+        digest=peppers.current_digest(presented.body),
+        pepper_version=peppers.current,
+        state="current",
+        activated_at=now,
+    )
+    return KeyRecord(
+        key_id=key_id,
+        tenant=tenant,
+        env=services.key_format.environment,
+        prefix=services.key_format.prefix,
+        owner=request.owner,
+        name=request.name,
+        labels=dict(request.labels),
+        metadata=dict(request.metadata),
+        created_at=now,
+        created_by=caller.key_id,
+        not_before=request.not_before,
+        expires_at=life.expires_at,
+        lifetime_seconds=life.lifetime_seconds,
+        scopes=tuple(dict.fromkeys(request.scopes)),
+        roles=tuple(dict.fromkeys(request.roles)),
+        context=Context(cidrs=tuple(request.context.cidrs), audiences=tuple(request.context.audiences)),
+        rate=_limit(request.rate),
+        quota=_limit(request.quota),
+        rotation=Rotation(**request.rotation.model_dump()),
+        generations=(first,),
+        request_fingerprint=_fingerprint(request),
+    )
+
+
+def _limit(limit: LimitField | None) -> Limit | None:
+    return None if limit is None else Limit(**limit.model_dump())
+
+
+def _fingerprint(request: IssueRequest) -> str | None:
+    if request.idempotency_key is None:
+        return None
+    return fingerprint(request.model_dump_json(exclude={"idempotency_key"}))
+
+
+def _replay(record: KeyRecord, services: Services) -> IssueReply:
+    """The key that the same Idempotency-Key made before; its secret was shown then and is kept nowhere."""
+    stored = services.keys.find(record.key_id)
+    if stored is None or record.request_fingerprint is None:
+        raise Internal(f"id {record.key_id} is taken and can't be read")
+    if stored.record.request_fingerprint != record.request_fingerprint:
+        raise Conflict("This Idempotency-Key was used with another body.", code="IDEMPOTENCY_CONFLICT")
+    return IssueReply(**KeyView.fields_of(stored, services.clock.now()), replayed=True)
+
+
+OPERATION = Operation(
+    name="issue_key",
+    summary="Issue a key",
+    method="POST",
+    path="/v1/keys",
+    scope=SCOPE,
+    request=IssueRequest,
+    reply=IssueReply,
+    run=run,
+    success_status=201,
+    codes=("ESCALATION", "OTHER_TENANT", "UNKNOWN_ROLE", "LIFETIME_TOO_LONG", "IDEMPOTENCY_CONFLICT"),
+)

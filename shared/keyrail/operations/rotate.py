@@ -1,0 +1,85 @@
+"""Gives a key its next secret; the key id stays. docs/operations/rotate.md"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from keyrail.domain import fields
+from keyrail.domain.access import Caller
+from keyrail.domain.digest import fingerprint
+from keyrail.domain.errors import Conflict
+from keyrail.domain.fields import Request
+from keyrail.domain.key_format import new_key_id, new_secret
+from keyrail.domain.lifecycle import MAX_GRACE_SECONDS, NewSecret, grace_for, require_rotatable, rotate_at_once
+from keyrail.domain.records import StoredKey
+from keyrail.domain.views import KeyView
+from keyrail.operations.operation import Operation
+from keyrail.ports import Services
+from keyrail.telemetry import note
+
+SCOPE = "keys:rotate"
+
+
+class RotateRequest(Request):
+    """`grace_seconds` 0 ends every older generation at once. The same Idempotency-Key, sent again within the
+    grace, replaces the secret whose reply was lost and leaves the generation in grace as it is."""
+
+    key_id: fields.KeyId
+    grace_seconds: int | None = Field(default=None, ge=0, le=MAX_GRACE_SECONDS)
+    idempotency_key: fields.IdempotencyKey | None = None
+
+
+class RotateReply(KeyView):
+    """`key` is the whole new key, shown this once."""
+
+    key: str
+    step: Literal["promoted"] = "promoted"
+
+
+def run(request: RotateRequest, caller: Caller, services: Services) -> RotateReply:
+    note(key_id=request.key_id)
+    caller.require_scope(SCOPE)
+    stored = caller.require_visible(services.keys.find(request.key_id), request.key_id)
+    record = stored.record
+    # whoever rotates gets a key with all of its rights in hand
+    caller.require_all_of(services.lookup.roles().effective(record.scopes, record.roles))
+    now = services.clock.now()
+    require_rotatable(stored, now)
+    key = services.key_format.assemble(record.key_id, new_secret())
+    rotated = rotate_at_once(
+        record,
+        _digested(key, services),
+        rotation_id=_rotation_id(request, caller),
+        grace_seconds=grace_for(record, request.grace_seconds),
+        now=now,
+    )
+    version = services.keys.replace(rotated, stored.version)
+    if version is None:
+        raise Conflict("The key was changed at the same moment; nothing was rotated.", code="ROTATION_IN_PROGRESS")
+    services.feed.publish(record.key_id)
+    services.audit.write("rotation.promoted", key_id=record.key_id, tenant=record.tenant, actor=caller.key_id)
+    return RotateReply(**KeyView.fields_of(StoredKey(rotated, version), now), key=key)
+
+
+def _digested(key: str, services: Services) -> NewSecret:
+    peppers = services.lookup.peppers()
+    return NewSecret(peppers.current_digest(services.key_format.parse(key).body), peppers.current)
+
+
+def _rotation_id(request: RotateRequest, caller: Caller) -> str:
+    if request.idempotency_key is None:
+        return new_key_id()
+    return fingerprint("rotation", caller.key_id, request.key_id, request.idempotency_key)
+
+
+OPERATION = Operation(
+    name="rotate",
+    summary="Rotate a key",
+    method="POST",
+    path="/v1/keys/{key_id}/rotate",
+    scope=SCOPE,
+    request=RotateRequest,
+    reply=RotateReply,
+    run=run,
+    codes=("KEY_NOT_FOUND", "ESCALATION", "KEY_NOT_LIVE", "ROTATION_IN_PROGRESS"),
+)

@@ -1,0 +1,76 @@
+"""The only reader of the environment. Every variable is a field of Settings; docs/settings.md lists them."""
+
+import os
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from keyrail.domain.errors import Internal
+from keyrail.domain.key_format import LABEL
+
+_LABEL = rf"^{LABEL.pattern}$"
+DAY_SECONDS = 24 * 3600
+
+
+class Settings(BaseModel):
+    """The alias of a field is its environment variable; Vault's own keep the names that every Vault client reads."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    store: Literal["vault", "memory"] = Field("vault", alias="KEYRAIL_STORE")
+    prefix: str = Field("krl", alias="KEYRAIL_PREFIX", pattern=_LABEL)
+    environment: str = Field("live", alias="KEYRAIL_ENVIRONMENT", pattern=_LABEL)
+    default_lifetime_seconds: int = Field(90 * DAY_SECONDS, alias="KEYRAIL_DEFAULT_LIFETIME_SECONDS", ge=1)
+    max_lifetime_seconds: int = Field(366 * DAY_SECONDS, alias="KEYRAIL_MAX_LIFETIME_SECONDS", ge=0)
+    """0 allows keys that never expire."""
+    validate_open: bool = Field(False, alias="KEYRAIL_VALIDATE_OPEN")
+    """True lets callers without a key of their own validate keys: only where the network is the guard."""
+
+    feed_poll_seconds: float = Field(1.0, alias="KEYRAIL_FEED_POLL_SECONDS", gt=0, le=5)
+    feed_poll: Literal["background", "inline"] = Field("background", alias="KEYRAIL_FEED_POLL")
+    max_stale_seconds: float = Field(5.0, alias="KEYRAIL_MAX_STALE_SECONDS", ge=1, le=60)
+    cache_ttl_seconds: float = Field(10.0, alias="KEYRAIL_CACHE_TTL_SECONDS", ge=0, le=300)
+    cache_max_keys: int = Field(20_000, alias="KEYRAIL_CACHE_MAX_KEYS", ge=0)
+    metrics: Literal["prometheus", "none"] = Field("prometheus", alias="KEYRAIL_METRICS")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="KEYRAIL_LOG_LEVEL")
+
+    vault_addr: str = Field("http://127.0.0.1:8200", alias="VAULT_ADDR", pattern=r"^https?://[^\s/]+$")
+    vault_namespace: str | None = Field(None, alias="VAULT_NAMESPACE")
+    vault_cacert: str | None = Field(None, alias="VAULT_CACERT")
+    vault_client_cert: str | None = Field(None, alias="VAULT_CLIENT_CERT")
+    vault_client_key: str | None = Field(None, alias="VAULT_CLIENT_KEY")
+    vault_skip_verify: bool = Field(False, alias="VAULT_SKIP_VERIFY")
+    vault_token: str | None = Field(None, alias="VAULT_TOKEN", repr=False)
+    vault_auth: Literal["token", "approle", "kubernetes", "jwt"] = Field("token", alias="KEYRAIL_VAULT_AUTH")
+    vault_auth_mount: str | None = Field(None, alias="KEYRAIL_VAULT_AUTH_MOUNT")
+    vault_role: str | None = Field(None, alias="KEYRAIL_VAULT_ROLE")
+    vault_role_id: str | None = Field(None, alias="KEYRAIL_VAULT_ROLE_ID")
+    vault_secret_id_file: str | None = Field(None, alias="KEYRAIL_VAULT_SECRET_ID_FILE")
+    vault_jwt_file: str | None = Field(None, alias="KEYRAIL_VAULT_JWT_FILE")
+    vault_mount: str = Field("keyrail", alias="KEYRAIL_VAULT_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    vault_deadline_seconds: float = Field(2.0, alias="KEYRAIL_VAULT_DEADLINE_SECONDS", gt=0, le=30)
+
+    @model_validator(mode="after")
+    def _has_identity(self) -> "Settings":
+        needed = {
+            "token": ("vault_token",),
+            "approle": ("vault_role_id", "vault_secret_id_file"),
+            "kubernetes": ("vault_role",),
+            "jwt": ("vault_role", "vault_jwt_file"),
+        }[self.vault_auth]
+        missing = [str(type(self).model_fields[name].alias) for name in needed if not getattr(self, name)]
+        if self.store == "vault" and missing:
+            raise ValueError(f"KEYRAIL_VAULT_AUTH={self.vault_auth} needs {' and '.join(missing)}")
+        return self
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Raises: Internal whose detail names each wrong variable, never a value."""
+    environ = os.environ if environ is None else environ
+    try:
+        return Settings.model_validate({name: value for name, value in environ.items() if value != ""})
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in found)
+        raise Internal(f"settings: {problems}") from None

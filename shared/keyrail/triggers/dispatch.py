@@ -1,0 +1,105 @@
+"""One call of an operation, the same for every trigger: who calls, what is asked, the reply or the error, and what
+is written about it. Triggers only turn their own protocol into a Call and an Outcome back into it."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from keyrail.domain.access import Caller
+from keyrail.domain.decisions import Code, Decision
+from keyrail.domain.errors import Internal, KeyrailError, PermissionDenied, Unauthenticated
+from keyrail.domain.fields import Reply, Request
+from keyrail.domain.records import SYSTEM_TENANT
+from keyrail.operations.operation import Operation
+from keyrail.ports import Services
+from keyrail.telemetry import correlation_id, log, noted
+from keyrail.validation import authenticate, refusal
+
+_ANYONE = Caller(key_id="anyone", tenant=SYSTEM_TENANT, owner="anyone", scopes=("keys:validate",))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`credential` finds the caller's key, None where there is none; `parse` makes the request model, and runs only
+    for an authenticated caller. Both may raise what the client did wrong."""
+
+    correlation_id: str
+    credential: Callable[[], str | None]
+    ip: str | None
+    parse: Callable[[], Request]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A reply or an error. `caller_decision` tells of the key that the caller itself used."""
+
+    reply: Reply | None = None
+    error: KeyrailError | None = None
+    caller_decision: Decision | None = None
+
+    @property
+    def code(self) -> str:
+        if self.error is not None:
+            return self.error.code
+        return str(getattr(self.reply, "code", "OK"))
+
+
+def dispatch(operation: Operation, call: Call, services: Services) -> Outcome:
+    """Never raises: what was not foreseen is Internal, with its place in the log."""
+    started = time.perf_counter()
+    token, facts = correlation_id.set(call.correlation_id), _Facts()
+    notes = noted.set(facts.noted)
+    try:
+        outcome = _run(operation, call, services, facts)
+    except KeyrailError as error:
+        outcome = Outcome(error=error)
+    except Exception as error:
+        logging.getLogger("keyrail").exception("unforeseen")
+        outcome = Outcome(error=Internal(type(error).__name__))
+    seconds = time.perf_counter() - started
+    services.metrics.request(operation.name, outcome.code, seconds)
+    _write_line(operation, outcome, facts, seconds, services)
+    noted.reset(notes)
+    correlation_id.reset(token)
+    return outcome
+
+
+class _Facts:
+    __slots__ = ("actor", "noted")
+
+    def __init__(self) -> None:
+        self.actor: str | None = None
+        self.noted: dict[str, Any] = {}
+
+
+def _run(operation: Operation, call: Call, services: Services, facts: _Facts) -> Outcome:
+    credential = call.credential()
+    if operation.name in services.open_operations and credential is None:
+        caller, decision = _ANYONE, None
+    else:
+        caller, decision = authenticate(credential, call.ip, services)
+        facts.actor = caller.key_id
+        if not caller.usable and not operation.by_possession:
+            raise refusal(decision)
+    return Outcome(reply=operation.run(call.parse(), caller, services), caller_decision=decision)
+
+
+def _write_line(operation: Operation, outcome: Outcome, facts: _Facts, seconds: float, services: Services) -> None:
+    error = outcome.error
+    level = logging.INFO
+    if error is not None and error.kind in ("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"):
+        level = logging.ERROR
+    log(
+        level,
+        "request",
+        operation=operation.name,
+        code=outcome.code,
+        ms=round(seconds * 1000, 3),
+        actor=facts.actor,
+        detail=(error.detail or None) if error else None,
+        **facts.noted,
+    )
+    if isinstance(error, PermissionDenied) or (isinstance(error, Unauthenticated) and error.code is not Code.MISSING):
+        services.audit.write("access.denied", operation=operation.name, code=error.code, actor=facts.actor)

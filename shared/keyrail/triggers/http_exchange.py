@@ -1,0 +1,182 @@
+"""One HTTP request to one reply, for any server: functions-framework, Lambda, a test.
+
+route and method -> headers -> body -> dispatch -> JSON, or problem+json
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from keyrail.domain.decisions import Code
+from keyrail.domain.errors import InvalidArgument, KeyrailError, Unauthenticated
+from keyrail.domain.fields import Reply, Request
+from keyrail.domain.key_format import ANY_KEY
+from keyrail.operations.operation import Operation
+from keyrail.ports import Services
+from keyrail.telemetry import choose_correlation_id
+from keyrail.triggers.dispatch import Call, Outcome, dispatch
+from keyrail.triggers.problems import problem_body, problem_headers, status_of
+from keyrail.triggers.strict_json import MAX_BODY_BYTES, as_request, parse_object
+
+_HEADER_FIELDS = {"idempotency_key": "idempotency-key", "if_match": "if-match"}
+_JSON_TYPES = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)
+_BEARER = re.compile(r"bearer +([^\s,]+) *", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """`header` looks one up by its lower-case name. `read_body` reads at most the given number of bytes; it is
+    called once, and only for a request whose head was in order."""
+
+    method: str
+    path: str
+    query: str
+    header: Callable[[str], str | None]
+    read_body: Callable[[int], bytes]
+    ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class HttpFunction:
+    """An operation offered at its route, and at `/` for a bare function URL: there the path's fields come in the
+    body, or in the query of a GET."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.route = re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(operation.path)))
+        self.header_fields = [
+            (name, header) for name, header in _HEADER_FIELDS.items() if name in operation.request.model_fields
+        ]
+
+    def answer(self, request: HttpRequest, services: Services) -> HttpReply:
+        correlation_id = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
+        exchange = _Exchange(self, request)
+        call = Call(correlation_id, exchange.credential, request.ip, exchange.parsed)
+        outcome = dispatch(self.operation, call, services)
+        if outcome.error is not None:
+            allow = {"Allow": self.operation.method} if outcome.error.code == "METHOD_NOT_ALLOWED" else {}
+            return problem_reply(outcome.error, correlation_id, _sunset(outcome) | allow)
+        assert outcome.reply is not None  # noqa: S101  an Outcome has a reply or an error
+        return self._success(outcome, outcome.reply, correlation_id)
+
+    def _success(self, outcome: Outcome, reply: Reply, correlation_id: str) -> HttpReply:
+        headers = _sunset(outcome) | {
+            "Content-Type": "application/json",
+            "Cache-Control": "no-store",
+            "X-Correlation-ID": correlation_id,
+        }
+        etag = getattr(reply, "etag", None)
+        if etag is not None:
+            headers["ETag"] = etag
+        status = 200 if getattr(reply, "replayed", False) else self.operation.success_status
+        return HttpReply(status, reply.model_dump_json(exclude_none=True).encode(), headers)
+
+
+def problem_reply(error: KeyrailError, correlation_id: str, headers: dict[str, str]) -> HttpReply:
+    status = status_of(error)
+    headers = headers | problem_headers(error, status) | {"X-Correlation-ID": correlation_id}
+    return HttpReply(status, problem_body(error, status, correlation_id), headers)
+
+
+class _Exchange:
+    """The parts of one request, read in the order in which dispatch asks for them: the body only of a caller who
+    has some business here."""
+
+    __slots__ = ("_function", "_path_fields", "_request")
+
+    def __init__(self, function: HttpFunction, request: HttpRequest) -> None:
+        self._function, self._request = function, request
+        self._path_fields: dict[str, str] = {}
+
+    def credential(self) -> str | None:
+        """Raises: InvalidArgument on a wrong route or method, Unauthenticated on a header that can't be read."""
+        request, operation = self._request, self._function.operation
+        if ANY_KEY.search(request.path) or ANY_KEY.search(request.query):
+            text = "A key was sent in the URL, where servers log it. Rotate it, and send it in a header or the body."
+            raise InvalidArgument(text, code="KEY_IN_URL")
+        match = self._function.route.fullmatch(request.path)
+        if match is None and request.path != "/":
+            raise InvalidArgument("This function has no such route.", code="NO_SUCH_ROUTE")
+        if request.method != operation.method and not (match is None and request.method == "POST"):
+            raise InvalidArgument(f"This function takes {operation.method}.", code="METHOD_NOT_ALLOWED")
+        self._path_fields = match.groupdict() if match else {}
+        return _credential(request)
+
+    def parsed(self) -> Request:
+        request, model = self._request, self._function.operation.request
+        is_get = request.method == "GET"
+        payload: dict[str, Any] = _from_query(request) if is_get else _from_body(request)
+        for name, text in self._given_outside().items():
+            if payload.setdefault(name, text) != text:
+                raise InvalidArgument(f"{name} is given twice, and differs.", code="MALFORMED_REQUEST")
+        return as_request(model, payload, from_strings=is_get)
+
+    def _given_outside(self) -> dict[str, str]:
+        """Fields from the path and from headers."""
+        headers = ((name, self._request.header(header)) for name, header in self._function.header_fields)
+        return self._path_fields | {name: value for name, value in headers if value is not None}
+
+
+def _from_query(request: HttpRequest) -> dict[str, Any]:
+    if request.read_body(1):
+        raise InvalidArgument("A GET has no body here.", code="MALFORMED_REQUEST")
+    try:
+        pairs = parse_qsl(request.query, keep_blank_values=True, strict_parsing=bool(request.query), errors="strict")
+    except ValueError as error:
+        raise InvalidArgument("The query is malformed.", code="MALFORMED_REQUEST") from error
+    if len(dict(pairs)) != len(pairs):
+        raise InvalidArgument("The query names a field twice.", code="MALFORMED_REQUEST")
+    return dict(pairs)
+
+
+def _from_body(request: HttpRequest) -> dict[str, Any]:
+    if request.query:
+        raise InvalidArgument("This takes its fields in the body, not in a query.", code="MALFORMED_REQUEST")
+    body = request.read_body(MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
+        raise InvalidArgument(f"The body has more than {MAX_BODY_BYTES} bytes.", code="BODY_TOO_LARGE")
+    content_type = request.header("content-type")
+    if body and (content_type is None or not _JSON_TYPES.fullmatch(content_type.strip())):
+        raise InvalidArgument("Send the body as application/json.", code="UNSUPPORTED_MEDIA_TYPE")
+    return parse_object(body)
+
+
+def _credential(request: HttpRequest) -> str | None:
+    """The caller's key from Authorization: Bearer (RFC 6750) or X-API-Key; both only where they agree."""
+    authorization, api_key = request.header("authorization"), request.header("x-api-key")
+    if authorization is None:
+        return api_key
+    bearer = _BEARER.fullmatch(authorization)
+    if bearer is None:
+        raise Unauthenticated("Authorization must be: Bearer <key>.", code=Code.MALFORMED)
+    if api_key is not None and api_key != bearer[1]:
+        raise InvalidArgument("Authorization and X-API-Key hold different keys.", code="MALFORMED_REQUEST")
+    return bearer[1]
+
+
+def _sunset(outcome: Outcome) -> dict[str, str]:
+    """Deprecation (RFC 9745) and Sunset (RFC 8594) where a retiring generation was used: by the caller itself, or
+    as the key that was validated."""
+    deprecated_at, sunset_at = _retirement_of_reply(outcome.reply)
+    if sunset_at is None and outcome.caller_decision is not None:
+        deprecated_at, sunset_at = outcome.caller_decision.retirement()
+    if sunset_at is None:
+        return {}
+    headers = {"Sunset": format_datetime(sunset_at.astimezone(UTC), usegmt=True)}
+    if deprecated_at is not None:
+        headers["Deprecation"] = f"@{int(deprecated_at.timestamp())}"
+    return headers
+
+
+def _retirement_of_reply(reply: Reply | None) -> tuple[datetime | None, datetime | None]:
+    return getattr(reply, "deprecated_at", None), getattr(reply, "sunset_at", None)

@@ -1,0 +1,71 @@
+"""A presented key to a decision, by what the ports offer. Shared by validate_key and by every caller's check."""
+
+from dataclasses import replace
+
+from keyrail.domain.access import Caller
+from keyrail.domain.decisions import Code, Decision, Need, decide
+from keyrail.domain.errors import MalformedKey, PermissionDenied, RateLimited, Unauthenticated, Unavailable
+from keyrail.domain.key_format import PresentedKey
+from keyrail.domain.records import StoredKey
+from keyrail.ports import Services
+
+OWN_AUDIENCE = "keyrail"  # a key bound to audiences needs this one to call Keyrail itself
+_MALFORMED = Decision(Code.MALFORMED, "malformed")
+
+
+def check_key(text: str, need: Need, services: Services) -> Decision:
+    """parse -> record and tombstone -> decision -> rate and quota. Raises: Unavailable, never a "no" instead."""
+    try:
+        presented = services.key_format.parse(text)
+    except MalformedKey:
+        return _MALFORMED
+    stored = services.lookup.find(presented.key_id)
+    decision = _decide(presented, stored, need, services)
+    return _within_limits(decision, services) if decision else decision
+
+
+def _decide(presented: PresentedKey, stored: StoredKey | None, need: Need, services: Services) -> Decision:
+    lookup, now = services.lookup, services.clock.now()
+    try:
+        return decide(presented, stored, lookup.peppers(), lookup.roles(), need, now)
+    except KeyError:  # a digest of a pepper newer than the ones held here
+        lookup.forget("pepper")
+    try:
+        return decide(presented, stored, lookup.peppers(), lookup.roles(), need, now)
+    except KeyError as error:
+        raise Unavailable(f"pepper version {error.args[0]} is not in Vault") from error
+
+
+def _within_limits(decision: Decision, services: Services) -> Decision:
+    record = decision.stored.record if decision.stored else None
+    if record is None or (record.rate is None and record.quota is None):
+        return decision
+    refused = services.limiter.take(record.key_id, record.rate, record.quota)
+    if refused is None:
+        return decision
+    code = Code.RATE_LIMITED if refused.limit == "rate" else Code.QUOTA_EXCEEDED
+    return replace(decision, code=code, reason=code.lower(), retry_after_seconds=refused.retry_after_seconds)
+
+
+def authenticate(credential: str | None, ip: str | None, services: Services) -> tuple[Caller, Decision]:
+    """Who calls. Raises: Unauthenticated, PermissionDenied, RateLimited, Unavailable.
+
+    A caller whose secret is right but whose key is, say, expired comes back as not `usable`: it may still
+    revoke that very key. One that is rotated out may not: its holder should have the new one.
+    """
+    if credential is None:
+        raise Unauthenticated("Send your key as Authorization: Bearer <key> or X-API-Key.", code=Code.MISSING)
+    decision = check_key(credential, Need(ip=ip, audience=OWN_AUDIENCE), services)
+    if decision.code in (Code.RATE_LIMITED, Code.QUOTA_EXCEEDED):
+        raise RateLimited("Your key's limit is used up.", retry_after_seconds=decision.retry_after_seconds or 1)
+    if decision.stored is None or decision.code is Code.ROTATED_OUT:
+        raise refusal(decision)
+    record = decision.stored.record
+    return Caller(record.key_id, record.tenant, record.owner, decision.scopes, usable=bool(decision)), decision
+
+
+def refusal(decision: Decision) -> Unauthenticated | PermissionDenied:
+    """Why the caller's own key is not accepted."""
+    if decision.code is Code.CONTEXT_DENIED:
+        return PermissionDenied("Your key may not be used from here.", code=decision.code)
+    return Unauthenticated("Your key was refused.", code=decision.code)
