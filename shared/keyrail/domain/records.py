@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, TypeAdapter, with_config
+from pydantic import AwareDatetime, ConfigDict, StrictInt, TypeAdapter, with_config
 
 SCHEMA_VERSION = 1
 SYSTEM_TENANT = "system"  # its keys act in every tenant; made by `keyrail bootstrap` only, or by each other
@@ -23,9 +23,9 @@ _STRICT: ConfigDict = {"extra": "forbid"}
 class Generation:
     """One secret of a key. At most one is pending, one current, one retiring."""
 
-    n: int
+    n: StrictInt
     digest: str = field(repr=False)
-    pepper_version: int
+    pepper_version: StrictInt
     state: GenerationState
     activated_at: AwareDatetime | None = None
     retire_at: AwareDatetime | None = None
@@ -45,9 +45,9 @@ class Context:
 class Rotation:
     """`rotation_id` and `step` speak of the rotation in flight, or of the last one where step is "promoted"."""
 
-    grace_seconds: int
-    max_grace_seconds: int
-    interval_seconds: int | None = None
+    grace_seconds: StrictInt
+    max_grace_seconds: StrictInt
+    interval_seconds: StrictInt | None = None
     next_at: AwareDatetime | None = None
     sink: str | None = None
     rotation_id: str | None = None
@@ -59,8 +59,8 @@ class Rotation:
 class Limit:
     """At most `requests` in each window of `window_seconds`."""
 
-    requests: int
-    window_seconds: int
+    requests: StrictInt
+    window_seconds: StrictInt
 
 
 @with_config(_STRICT)
@@ -86,7 +86,7 @@ class KeyRecord:
     state_by: str | None = None
     not_before: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None
-    lifetime_seconds: int | None = None
+    lifetime_seconds: StrictInt | None = None
     scopes: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     context: Context = Context()
