@@ -3,10 +3,10 @@
 from hashlib import sha256
 
 import pytest
+from builders import PEPPERS
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from builders import PEPPERS
 from keyrail.domain.digest import PEPPER_BYTES, Peppers, fingerprint, same_digest
 
 BODIES = st.binary(min_size=1, max_size=80)

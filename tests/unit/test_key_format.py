@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from builders import FORMAT, KEY_ID, key_text, presented
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from builders import FORMAT, KEY_ID, key_text, presented
 from keyrail.domain.errors import MalformedKey
 from keyrail.domain.key_format import (
     ANY_KEY,

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
+from builders import NOW, SECOND, TICK, digest, generation, record, stored, tombstone
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from builders import NOW, SECOND, TICK, digest, generation, record, stored, tombstone
 from keyrail.domain.records import (
     Context,
     Generation,

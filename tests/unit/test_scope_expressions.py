@@ -5,10 +5,11 @@ import re
 from collections.abc import Callable
 
 import pytest
+from builders import key_text
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from rights import SCOPES
 
-from builders import key_text
 from keyrail.domain.errors import InvalidArgument
 from keyrail.domain.scopes import (
     MAX_EXPRESSION_CHARS,
@@ -18,7 +19,6 @@ from keyrail.domain.scopes import (
     holds,
     parse_expression,
 )
-from rights import SCOPES
 
 SCOPE_NAMES = st.sampled_from(SCOPES)
 GAPS = st.sampled_from([" ", "  ", "\n", "\t "])

@@ -5,9 +5,9 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rights import SCOPES, WORLD, rights_of
 
 from keyrail.domain.scopes import SCOPE, covers, holds, missing_scopes
-from rights import SCOPES, WORLD, rights_of
 
 ANY_SCOPE = st.from_regex(SCOPE, fullmatch=True)
 

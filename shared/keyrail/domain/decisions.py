@@ -16,6 +16,7 @@ from keyrail.domain.roles import Roles
 from keyrail.domain.scopes import Test
 
 _DUMMY_DIGEST = "0" * 64
+_MAX_IP_CHARS = 45  # the longest text of an IPv6 address: INET6_ADDRSTRLEN less its null byte (RFC 3493 section 6.3)
 
 
 class Code(StrEnum):
@@ -84,7 +85,7 @@ def decide(
     if stored is None:
         same_digest(peppers.current_digest(presented.body), _DUMMY_DIGEST)  # as long as for a known id
         return Decision(Code.NOT_FOUND, "unknown_id")
-    generation = _matching_generation(presented, stored, peppers)
+    generation = _matching_generation(presented, stored, peppers, now)
     if generation is None:
         return Decision(Code.NOT_FOUND, "wrong_secret")
     if need.tenant is not None and need.tenant != stored.record.tenant:
@@ -94,12 +95,16 @@ def decide(
     return Decision(code, code.lower(), stored, generation, scopes)
 
 
-def _matching_generation(presented: PresentedKey, stored: StoredKey, peppers: Peppers) -> Generation | None:
+def _matching_generation(
+    presented: PresentedKey, stored: StoredKey, peppers: Peppers, now: datetime
+) -> Generation | None:
     """The newest whose digest is the presented key's; all are compared, so time tells nothing."""
     digests: dict[int, str] = {}
     found = None
     for generation in stored.record.generations:
         version = generation.pepper_version
+        if not peppers.knows(version) and is_rotated_out(generation, now):
+            continue  # that its pepper is gone must not take the live generations along
         digest = digests.get(version) or digests.setdefault(version, peppers.digest(presented.body, version))
         if same_digest(generation.digest, digest):
             found = generation
@@ -128,20 +133,32 @@ def _refusal(
 
 
 def is_rotated_out(generation: Generation, now: datetime) -> bool:
+    """A retiring one without `retire_at`, which nothing here writes, counts as out: no grace is endless."""
     if generation.state == "retired":
         return True
-    return generation.state == "retiring" and generation.retire_at is not None and generation.retire_at <= now
+    return generation.state == "retiring" and (generation.retire_at is None or generation.retire_at <= now)
 
 
 def _context_allows(context: Context, need: Need) -> bool:
     """A bound key needs its context told: no ip or audience given is a refusal, not a pass."""
-    if context.cidrs and (need.ip is None or not _in_any(need.ip, context.cidrs)):
+    if context.cidrs and (need.ip is None or not _is_inside(need.ip, context.cidrs)):
         return False
     return not context.audiences or need.audience in context.audiences
 
 
+def _is_inside(ip: str, cidrs: tuple[str, ...]) -> bool:
+    """False for a text that is no address, or one with a zone; a long one never reaches the cache."""
+    if len(ip) > _MAX_IP_CHARS or "%" in ip:
+        return False
+    try:
+        return _in_any(ip, cidrs)
+    except ValueError:
+        return False
+
+
 @lru_cache(maxsize=4096)
 def _in_any(ip: str, cidrs: tuple[str, ...]) -> bool:
+    """Raises: ValueError where `ip` is no address or one of `cidrs` no network."""
     address = ipaddress.ip_address(ip)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped

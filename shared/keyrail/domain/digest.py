@@ -22,6 +22,9 @@ class Peppers:
         """Raises: KeyError where this version is not (or not yet) known here."""
         return hmac.digest(self.by_version[version], body, "sha256").hex()
 
+    def knows(self, version: int) -> bool:
+        return version in self.by_version
+
     def current_digest(self, body: bytes) -> str:
         return self.digest(body, self.current)
 
