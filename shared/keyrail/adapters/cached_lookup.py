@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from keyrail.domain.digest import Peppers
 from keyrail.domain.errors import KeyrailError
@@ -67,36 +67,31 @@ class CachedLookup:
         self._poller: threading.Thread | None = None
 
     def find(self, key_id: str) -> StoredKey | None:
-        entry = self._usable(key_id, self._bounds.ttl_seconds)
-        if entry is not None:
-            return cast(StoredKey, entry.value)
-        return self._read_through(key_id, lambda: self._keys.find(key_id))
+        held = self._held(key_id, self._bounds.ttl_seconds)
+        self._metrics.cache("miss" if held is None else "hit")
+        return self._read_through(key_id, lambda: self._keys.find(key_id)) if held is None else held
 
     def peppers(self) -> Peppers:
-        entry = self._usable("pepper", self._bounds.document_ttl_seconds)
-        return cast(Peppers, entry.value) if entry else self._read_through("pepper", self._peppers.read)
+        held = self._held("pepper", self._bounds.document_ttl_seconds)
+        return self._read_through("pepper", self._peppers.read) if held is None else held
 
     def roles(self) -> Roles:
-        entry = self._usable("roles", self._bounds.document_ttl_seconds)
-        return cast(Roles, entry.value) if entry else self._read_through("roles", self._roles.read)
+        held = self._held("roles", self._bounds.document_ttl_seconds)
+        return self._read_through("roles", self._roles.read) if held is None else held
 
     def forget(self, name: str) -> None:
         with self._lock:
             self._entries.pop(name, None)
 
-    def _usable(self, name: str, ttl_seconds: float) -> _Entry | None:
+    def _held(self, name: str, ttl_seconds: float) -> Any:
+        """What is held of `name` and may be believed; None for anything else."""
         if name not in self._entries:
-            self._metrics.cache("miss")
             return None
-        if not self._feed_is_known():
-            self._metrics.cache("stale")
+        now = self._clock.elapsed_seconds()
+        if now - self._feed_read_at > self._inline_after and not self._feed_is_known():
             return None
         entry = self._entries.get(name)  # only now: reading the feed may just have dropped it
-        if entry is None or self._clock.elapsed_seconds() - entry.read_at > ttl_seconds:
-            self._metrics.cache("expired")
-            return None
-        self._metrics.cache("hit")
-        return entry
+        return entry.value if entry is not None and now - entry.read_at <= ttl_seconds else None
 
     def _read_through(self, name: str, load: Callable[[], T]) -> T:
         if self._seq is None:

@@ -23,7 +23,7 @@ class PrometheusMetrics:
             registry=registry,
         )
         self._cache = prometheus.Counter(
-            "keyrail_cache_lookups", "Validation cache: hit, miss, expired, stale.", ["outcome"], registry=registry
+            "keyrail_cache_lookups", "Validation cache: hit or miss.", ["outcome"], registry=registry
         )
         self._vault = prometheus.Histogram(
             "keyrail_vault_call_seconds",

@@ -43,8 +43,8 @@ def _selector_covers(held: str, asked: str) -> bool:
     return held.endswith("/*") and asked.startswith(held[:-1])
 
 
-def holds(held: Iterable[str], asked: str) -> bool:
-    return any(covers(scope, asked) for scope in held)
+def holds(held: Collection[str], asked: str) -> bool:
+    return asked in held or any(covers(scope, asked) for scope in held)
 
 
 def missing_scopes(held: Iterable[str], asked: Iterable[str]) -> list[str]:
