@@ -14,11 +14,10 @@ from typing import Any
 from keyrail.adapters.vault_admin import AdminVault
 from keyrail.adapters.vault_setup import Step
 from keyrail.domain.errors import Unavailable
-from keyrail.domain.key_format import KeyFormat, new_key_id, new_secret
-from keyrail.domain.life_policy import LifePolicy
+from keyrail.domain.key_format import new_key_id, new_secret
 from keyrail.domain.lifecycle import MAX_GRACE_SECONDS
 from keyrail.domain.records import SYSTEM_TENANT, Generation, KeyRecord, Rotation, Tombstone
-from keyrail.ports import ChangeFeed, Clock, KeyStore, PepperSource
+from keyrail.ports import Services
 
 MARKER = "bootstrap/admin"
 MADE_BY = "bootstrap"
@@ -45,12 +44,7 @@ class AdminKeys:
 
     vault: AdminVault
     mount: str
-    keys: KeyStore
-    peppers: PepperSource
-    feed: ChangeFeed
-    clock: Clock
-    key_format: KeyFormat
-    life_policy: LifePolicy
+    services: Services
 
     def ensure(self, hand_over: HandOver, *, new: bool) -> Step:
         """There is an admin key that was handed over. With `new` it is a new one, and the one before is revoked."""
@@ -68,8 +62,8 @@ class AdminKeys:
         replaces = (*marker.replaces, marker.key_id) if marker else ()
         version = marker.version if marker else 0
         made = self._write(_Marker(key_id, handed_over=False, replaces=replaces, version=version))
-        key = self.key_format.assemble(key_id, secret)
-        if not self.keys.create(self._record(key_id, key)):
+        key = self.services.key_format.assemble(key_id, secret)
+        if not self.services.keys.create(self._record(key_id, key)):
             raise Unavailable(f"the id {key_id} is taken; run again")
         hand_over(key_id, key)
         return self._write(replace(made, handed_over=True))
@@ -77,27 +71,27 @@ class AdminKeys:
     def _revoke_replaced(self, marker: _Marker) -> None:
         if not marker.replaces:
             return
-        now = self.clock.now()
+        now = self.services.clock.now()
         for key_id in marker.replaces:
-            self.keys.revoke(
+            self.services.keys.revoke(
                 Tombstone(key_id=key_id, revoked_at=now, revoked_by=MADE_BY, reason=f"replaced by {marker.key_id}")
             )
-            self.feed.publish(key_id)
+            self.services.feed.publish(key_id)
         self._write(replace(marker, replaces=()))
 
     def _kept(self, marker: _Marker) -> Step:
-        stored = self.keys.find(marker.key_id)
-        state = "gone" if stored is None else stored.state_at(self.clock.now())
+        stored = self.services.keys.find(marker.key_id)
+        state = "gone" if stored is None else stored.state_at(self.services.clock.now())
         note = f"key id {marker.key_id}"
         return Step("admin key", "kept", note if state == "active" else f"{note} is {state}: replace it by --new-admin")
 
     def _record(self, key_id: str, key: str) -> KeyRecord:
-        now, lifetime = self.clock.now(), self.life_policy.default_lifetime_seconds
+        now, lifetime = self.services.clock.now(), self.services.life_policy.default_lifetime_seconds
         return KeyRecord(
             key_id=key_id,
             tenant=SYSTEM_TENANT,
-            env=self.key_format.environment,
-            prefix=self.key_format.prefix,
+            env=self.services.key_format.environment,
+            prefix=self.services.key_format.prefix,
             owner=MADE_BY,
             name="admin key of keyrail bootstrap",
             created_at=now,
@@ -110,8 +104,8 @@ class AdminKeys:
         )
 
     def _generation(self, key: str, now: datetime) -> Generation:
-        peppers = self.peppers.read()
-        digest = peppers.current_digest(self.key_format.parse(key).body)
+        peppers = self.services.lookup.peppers()
+        digest = peppers.current_digest(self.services.key_format.parse(key).body)
         return Generation(n=1, digest=digest, pepper_version=peppers.current, state="current", activated_at=now)
 
     def _marker(self) -> _Marker | None:

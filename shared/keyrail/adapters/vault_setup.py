@@ -17,7 +17,7 @@ from keyrail.domain.digest import PEPPER_BYTES
 from keyrail.domain.errors import InvalidArgument, Unavailable
 from keyrail.domain.roles import BUILT_IN_ROLES
 
-MOUNT = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
+MOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 POLICY_FILES_MOUNT = "keyrail"  # the mount that functions/*/policy.hcl speak of
 MOUNT_SETTINGS = {"cas_required": True, "max_versions": 1}  # docs/concepts.md "The record"
 MOUNT_READY_SECONDS = 10.0  # a new KV v2 mount answers 400 for a moment, while it sets itself up
@@ -59,7 +59,7 @@ class Plan:
 
     def name_of(self, function: str) -> str:
         """Of its policy and of its AppRole role: two deployments in one Vault must not share them."""
-        return f"{self.mount.replace('/', '-')}-{function}"
+        return f"{self.mount}-{function}"
 
     def policy_of(self, function: str) -> str:
         return self.policies[function].replace(f'path "{POLICY_FILES_MOUNT}/', f'path "{self.mount}/')

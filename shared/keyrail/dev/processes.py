@@ -1,0 +1,70 @@
+"""Processes that end with ours, however ours ends."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+STOP_SECONDS = 5.0  # then SIGKILL
+_TAIL_LINES = 12
+
+
+class Child:
+    """A running process, leader of its own group: Ctrl-C reaches ours first, which then ends them in order.
+
+    Its output goes to `log`, which begins anew.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - commands of this package, none from outside
+                list(command),
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._watcher = _watch_over(self._process.pid)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM, without waiting: several can then end side by side."""
+        if self.is_running():
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL to its whole group. May be called again."""
+        self.ask_to_stop()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._watcher.kill()
+        self._watcher.communicate()
+
+    def log_tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
+
+
+def _watch_over(group: int) -> subprocess.Popen[bytes]:
+    """A tiny process that ends `group` once this one is gone, even by SIGKILL: its input then ends."""
+    return subprocess.Popen(  # noqa: S603
+        ["/bin/sh", "-c", 'read -r _; kill -KILL -- "-$1"', "sh", str(group)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -1,0 +1,96 @@
+"""`keyrail issue`, `rotate`, `revoke` and `get`."""
+
+import uuid
+from typing import Any
+
+import click
+
+from keyrail.triggers.cli_client import Api
+from keyrail.triggers.cli_options import DURATION, KEY_ID, LIMIT, as_json, caller_api, json_option, pairs
+from keyrail.triggers.cli_output import echo_json, echo_record
+
+SHOWN_ONCE = "This key is shown this once and kept nowhere. Store it now."
+
+
+@click.command()
+@click.option("--owner", required=True, help="Who answers for the key.")
+@click.option("--name", required=True, help="What it is for.")
+@click.option("--tenant", help="Needed where your own key acts in all tenants.")
+@click.option("--scope", "scopes", multiple=True, help="A right, like ml:infer; may be repeated.")
+@click.option("--role", "roles", multiple=True, help="A role; may be repeated.")
+@click.option("--lifetime", type=DURATION, help="Like 90d or 12h; each rotation starts it anew.")
+@click.option("--expires-at", help="Like 2030-01-31T12:00:00Z: the end, whatever happens.")
+@click.option("--not-before", help="Like --expires-at: not valid earlier.")
+@click.option("--label", "labels", multiple=True, help="name=value; may be repeated.")
+@click.option("--cidr", "cidrs", multiple=True, help="Usable from these networks only; may be repeated.")
+@click.option("--audience", "audiences", multiple=True, help="Usable for these services only; may be repeated.")
+@click.option("--rate", type=LIMIT, help="Uses in a time, like 100/1m.")
+@click.option("--quota", type=LIMIT, help="Like --rate, over a longer time: 100000/30d.")
+@click.option("--grace", type=DURATION, help="How long the old secret lives on after a rotation.")
+@click.option("--idempotency-key", help="The same one never makes a second key; chosen for you if left out.")
+@caller_api
+@json_option
+def issue(api: Api, idempotency_key: str | None, **given: Any) -> None:
+    """Make a key and show it once."""
+    body = {name: given[name] for name in ("owner", "name", "tenant", "expires_at", "not_before", "rate", "quota")}
+    body |= {"scopes": list(given["scopes"]), "roles": list(given["roles"]), "lifetime_seconds": given["lifetime"]}
+    body |= {"labels": pairs(given["labels"])}
+    body |= {"context": {"cidrs": list(given["cidrs"]), "audiences": list(given["audiences"])}}
+    body |= {"rotation": None if given["grace"] is None else {"grace_seconds": given["grace"]}}
+    reply = api.call("POST", "/v1/keys", body=set_ones(body), headers=_idempotent(idempotency_key))
+    _show_key(reply)
+    if reply.get("replayed"):
+        click.echo("This Idempotency-Key made that key before. Its secret is gone: rotate it for a new one.", err=True)
+
+
+@click.command()
+@click.argument("key_id", type=KEY_ID)
+@click.option("--grace", type=DURATION, help="How long the old secret lives on; 0 ends every older one now.")
+@click.option("--idempotency-key", help="The same one repeats a rotation whose reply was lost.")
+@caller_api
+@json_option
+def rotate(api: Api, key_id: str, grace: int | None, idempotency_key: str | None) -> None:
+    """Give a key its next secret; its id stays. The old secret lives on for the grace period."""
+    body = set_ones({"grace_seconds": grace})
+    _show_key(api.call("POST", f"/v1/keys/{key_id}/rotate", body=body, headers=_idempotent(idempotency_key)))
+
+
+@click.command()
+@click.argument("key_id", type=KEY_ID)
+@click.option("--reason", help="Kept with the key, and told to whoever reads it.")
+@caller_api
+@json_option
+def revoke(api: Api, key_id: str, reason: str | None) -> None:
+    """End a key for good, with all of its secrets. There is no way back."""
+    show(api.call("POST", f"/v1/keys/{key_id}/revoke", body=set_ones({"reason": reason})))
+
+
+@click.command()
+@click.argument("key_id", type=KEY_ID)
+@caller_api
+@json_option
+def get(api: Api, key_id: str) -> None:
+    """Show a key's record. The key itself is kept nowhere."""
+    show(api.call("GET", f"/v1/keys/{key_id}"))
+
+
+def _show_key(reply: dict[str, Any]) -> None:
+    show(reply)
+    if "key" in reply:
+        click.echo(SHOWN_ONCE, err=True)
+
+
+def show(reply: dict[str, Any]) -> None:
+    if as_json():
+        echo_json(reply)
+    else:
+        echo_record({"key": reply.get("key"), **reply})
+
+
+def set_ones(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value not in (None, [], {})}
+
+
+def _idempotent(given: str | None) -> dict[str, str]:
+    """Always sent: a lost reply can then be repeated without a second effect."""
+    return {"Idempotency-Key": given or uuid.uuid4().hex}

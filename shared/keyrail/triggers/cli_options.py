@@ -1,0 +1,111 @@
+"""Options that several commands share, and the notations they take: 90d, 100/1m, name=value."""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any
+
+import click
+
+from keyrail.domain.key_format import KEY_ID as KEY_ID_PATTERN
+from keyrail.triggers.cli_client import Api, checked_url
+from keyrail.triggers.cli_root import USAGE, CliError
+
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
+_JSON = "keyrail.json"
+
+
+class DurationType(click.ParamType):  # type: ignore[type-arg]
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d{1,9})([smhdw]?)", str(value))
+        if match is None:
+            self.fail("a duration looks like 45s, 30m, 12h, 90d or 2w", param, ctx)
+        return int(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+class LimitType(click.ParamType):  # type: ignore[type-arg]
+    name = "limit"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:
+        requests, _, window = str(value).partition("/")
+        if not requests.isdecimal():
+            self.fail("a limit looks like 100/1m: requests, then a duration", param, ctx)
+        return {"requests": int(requests), "window_seconds": DURATION.convert(window, param, ctx)}
+
+
+class KeyIdType(click.ParamType):  # type: ignore[type-arg]
+    name = "key_id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not KEY_ID_PATTERN.fullmatch(str(value)):
+            self.fail(
+                "a key id has 16 letters and digits: the part of a key between its second and third _", param, ctx
+            )
+        return str(value)
+
+
+DURATION, LIMIT, KEY_ID = DurationType(), LimitType(), KeyIdType()
+
+
+def pairs(given: tuple[str, ...]) -> dict[str, str]:
+    """`name=value` each. Raises: click.UsageError."""
+    split = [each.partition("=") for each in given]
+    if not all(name and equals for name, equals, _ in split):
+        raise click.UsageError("--label takes name=value")
+    return {name: value for name, _, value in split}
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--json", "_json", is_flag=True, expose_value=False, callback=_remember_json, help="The reply as it is."
+    )(command)
+
+
+def _remember_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.meta[_JSON] = value
+
+
+def as_json() -> bool:
+    return bool(click.get_current_context().meta.get(_JSON))
+
+
+def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--url and --ca-file, as parameters `url` and `ca_file`."""
+    command = click.option("--ca-file", envvar="KEYRAIL_CA_FILE", help="CA bundle (PEM) of an https service.")(command)
+    return click.option(
+        "--url", envvar="KEYRAIL_URL", required=True, help="Where Keyrail is. [KEYRAIL_URL]", metavar="URL"
+    )(command)
+
+
+def caller_api(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The parameter `api`, with the caller's key from KEYRAIL_KEY, else from the first line of stdin."""
+
+    def with_api(url: str, ca_file: str | None, **rest: Any) -> Any:
+        service = checked_url(url)
+        return command(api=Api(service, key_from("KEYRAIL_KEY") or key_from_stdin("Your key"), ca_file), **rest)
+
+    return service_options(update_wrapper(with_api, command))
+
+
+def key_from(variable: str) -> str | None:
+    """Raises: CliError where it holds what no header can carry."""
+    return _checked(os.environ.get(variable, "").strip(), variable) or None
+
+
+def key_from_stdin(what: str) -> str:
+    """The first line; on a terminal it is asked for and not shown. Raises: CliError where there is none."""
+    asked = sys.stdin.isatty()
+    text = str(click.prompt(what, hide_input=True, err=True) if asked else sys.stdin.readline())
+    if not text.strip():
+        raise CliError(f"{what} is missing.", advice="Send it on stdin, or see keyrail --help.", exit_code=USAGE)
+    return _checked(text.strip(), "stdin")
+
+
+def _checked(key: str, source: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]*", key):
+        raise CliError(f"{source} holds something that is no key.", exit_code=USAGE)
+    return key
