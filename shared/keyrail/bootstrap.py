@@ -1,14 +1,19 @@
 """The composition root: settings to services, adapters chosen by name, built lazily, once a process."""
 
 import os
+import secrets
 import threading
 
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
 from keyrail.adapters.json_audit import JsonAuditLog
 from keyrail.adapters.memory_limiter import MemoryRateLimiter
 from keyrail.adapters.system_clock import SystemClock
+from keyrail.adapters.vault_config import VaultConfig
+from keyrail.domain.digest import PEPPER_BYTES, Peppers
+from keyrail.domain.errors import Internal
 from keyrail.domain.key_format import KeyFormat
 from keyrail.domain.life_policy import LifePolicy
+from keyrail.domain.roles import BUILT_IN_ROLES, Roles
 from keyrail.ports import ChangeFeed, Clock, KeyStore, Metrics, NoMetrics, PepperSource, RoleSource, Services
 from keyrail.settings import Settings, load_settings
 from keyrail.telemetry import configure_logging
@@ -20,7 +25,9 @@ def build_services(settings: Settings) -> Services:
     """Opens no connection: adapters do at their first use."""
     clock = SystemClock()
     metrics = _metrics(settings, clock)
-    keys, peppers, roles, feed = _memory_store() if settings.store == "memory" else _vault_store(settings, metrics)
+    keys, peppers, roles, feed = (
+        _memory_store() if settings.store == "memory" else _vault_store(settings, metrics, clock)
+    )
     return Services(
         key_format=KeyFormat(settings.prefix, settings.environment),
         life_policy=LifePolicy(settings.default_lifetime_seconds, settings.max_lifetime_seconds or None),
@@ -33,6 +40,50 @@ def build_services(settings: Settings) -> Services:
         metrics=metrics,
         open_operations=frozenset({"validate_key"} if settings.validate_open else ()),
     )
+
+
+def _memory_store() -> _Store:
+    """For trying things out: everything is gone with the process, and nobody else sees it."""
+    from keyrail.adapters.memory_documents import MemoryPepperSource, MemoryRoleSource
+    from keyrail.adapters.memory_feed import MemoryChangeFeed
+    from keyrail.adapters.memory_keys import MemoryKeyStore
+
+    peppers = Peppers(1, {1: secrets.token_bytes(PEPPER_BYTES)})
+    return MemoryKeyStore(), MemoryPepperSource(peppers), MemoryRoleSource(Roles(BUILT_IN_ROLES)), MemoryChangeFeed()
+
+
+def _vault_store(settings: Settings, metrics: Metrics, clock: Clock) -> _Store:
+    from keyrail.adapters.vault_documents import VaultPepperSource, VaultRoleSource
+    from keyrail.adapters.vault_feed import VaultChangeFeed
+    from keyrail.adapters.vault_keys import VaultKeyStore
+    from keyrail.adapters.vault_session import VaultSession
+
+    session = VaultSession(vault_config(settings), metrics, clock.elapsed_seconds)
+    return VaultKeyStore(session), VaultPepperSource(session), VaultRoleSource(session), VaultChangeFeed(session)
+
+
+def vault_config(settings: Settings) -> VaultConfig:
+    """Raises: Internal where the settings don't go together."""
+    try:
+        return VaultConfig(
+            address=settings.vault_addr,
+            namespace=settings.vault_namespace,
+            cacert=settings.vault_cacert,
+            client_cert=settings.vault_client_cert,
+            client_key=settings.vault_client_key,
+            skip_verify=settings.vault_skip_verify,
+            auth=settings.vault_auth,
+            auth_mount=settings.vault_auth_mount,
+            token=settings.vault_token,
+            role=settings.vault_role,
+            role_id=settings.vault_role_id,
+            secret_id_file=settings.vault_secret_id_file,
+            jwt_file=settings.vault_jwt_file,
+            mount=settings.vault_mount,
+            deadline_seconds=settings.vault_deadline_seconds,
+        )
+    except ValueError as error:  # names the setting, never its value
+        raise Internal(f"settings: {error}") from error
 
 
 def _metrics(settings: Settings, clock: Clock) -> Metrics:

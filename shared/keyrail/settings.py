@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from keyrail.domain.errors import Internal
 from keyrail.domain.key_format import LABEL
@@ -50,19 +50,6 @@ class Settings(BaseModel):
     vault_jwt_file: str | None = Field(None, alias="KEYRAIL_VAULT_JWT_FILE")
     vault_mount: str = Field("keyrail", alias="KEYRAIL_VAULT_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     vault_deadline_seconds: float = Field(2.0, alias="KEYRAIL_VAULT_DEADLINE_SECONDS", gt=0, le=30)
-
-    @model_validator(mode="after")
-    def _has_identity(self) -> "Settings":
-        needed = {
-            "token": ("vault_token",),
-            "approle": ("vault_role_id", "vault_secret_id_file"),
-            "kubernetes": ("vault_role",),
-            "jwt": ("vault_role", "vault_jwt_file"),
-        }[self.vault_auth]
-        missing = [str(type(self).model_fields[name].alias) for name in needed if not getattr(self, name)]
-        if self.store == "vault" and missing:
-            raise ValueError(f"KEYRAIL_VAULT_AUTH={self.vault_auth} needs {' and '.join(missing)}")
-        return self
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
