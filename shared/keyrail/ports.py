@@ -112,10 +112,18 @@ class Clock(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`from_memory` False: read from the store just now."""
+
+    stored: StoredKey | None
+    from_memory: bool
+
+
 class KeyLookup(Protocol):
     """What validation reads: the store itself, or a cache that knows how stale it may be."""
 
-    def find(self, key_id: str) -> StoredKey | None: ...
+    def find(self, key_id: str) -> Found: ...
 
     def peppers(self) -> Peppers: ...
 

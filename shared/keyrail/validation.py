@@ -19,12 +19,22 @@ def check_key(text: str, need: Need, services: Services) -> Decision:
         presented = services.key_format.parse(text)
     except MalformedKey:
         return _MALFORMED
-    stored = services.lookup.find(presented.key_id)
-    decision = _decide(presented, stored, need, services)
+    decision = _decide(presented, need, services)
     return _within_limits(decision, services) if decision else decision
 
 
-def _decide(presented: PresentedKey, stored: StoredKey | None, need: Need, services: Services) -> Decision:
+def _decide(presented: PresentedKey, need: Need, services: Services) -> Decision:
+    """From memory where that can answer. A secret that memory does not know may be newer than memory (a key just
+    rotated), so the store is asked; and then a wrong secret takes as long as an unknown id."""
+    found = services.lookup.find(presented.key_id)
+    decision = _decide_on(presented, found.stored, need, services)
+    if found.from_memory and decision.stored is None and decision.reason == "wrong_secret":
+        services.lookup.forget(presented.key_id)
+        decision = _decide_on(presented, services.lookup.find(presented.key_id).stored, need, services)
+    return decision
+
+
+def _decide_on(presented: PresentedKey, stored: StoredKey | None, need: Need, services: Services) -> Decision:
     lookup, now = services.lookup, services.clock.now()
     try:
         return decide(presented, stored, lookup.peppers(), lookup.roles(), need, now)

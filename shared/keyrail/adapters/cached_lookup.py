@@ -19,9 +19,8 @@ from typing import Any, TypeVar
 
 from keyrail.domain.digest import Peppers
 from keyrail.domain.errors import KeyrailError
-from keyrail.domain.records import StoredKey
 from keyrail.domain.roles import Roles
-from keyrail.ports import ChangeFeed, Clock, KeyStore, Metrics, PepperSource, RoleSource
+from keyrail.ports import ChangeFeed, Clock, Found, KeyStore, Metrics, PepperSource, RoleSource
 from keyrail.telemetry import log
 
 T = TypeVar("T")
@@ -66,10 +65,13 @@ class CachedLookup:
         self._inline_after = bounds.poll_seconds * (1.25 if bounds.background else 1.0)
         self._poller: threading.Thread | None = None
 
-    def find(self, key_id: str) -> StoredKey | None:
+    def find(self, key_id: str) -> Found:
         held = self._held(key_id, self._bounds.ttl_seconds)
-        self._metrics.cache("miss" if held is None else "hit")
-        return self._read_through(key_id, lambda: self._keys.find(key_id)) if held is None else held
+        if held is None:
+            self._metrics.cache("miss")
+            return Found(self._read_through(key_id, lambda: self._keys.find(key_id)), from_memory=False)
+        self._metrics.cache("hit")
+        return Found(held, from_memory=True)
 
     def peppers(self) -> Peppers:
         held = self._held("pepper", self._bounds.document_ttl_seconds)

@@ -52,11 +52,12 @@ class Need:
 class Decision:
     """`stored` and `generation` are set where the secret was right, whatever the code says.
 
-    `reason` is for the log: it tells apart what NOT_FOUND hides.
+    `reason` and `presented_id` are for the log: they tell what NOT_FOUND hides.
     """
 
     code: Code
     reason: str
+    presented_id: str | None = None
     stored: StoredKey | None = None
     generation: Generation | None = None
     scopes: tuple[str, ...] = ()
@@ -84,15 +85,15 @@ def decide(
     """Everything but rate and quota, which count. Raises: KeyError where a digest names an unknown pepper."""
     if stored is None:
         same_digest(peppers.current_digest(presented.body), _DUMMY_DIGEST)  # as long as for a known id
-        return Decision(Code.NOT_FOUND, "unknown_id")
+        return Decision(Code.NOT_FOUND, "unknown_id", presented.key_id)
     generation = _matching_generation(presented, stored, peppers, now)
     if generation is None:
-        return Decision(Code.NOT_FOUND, "wrong_secret")
+        return Decision(Code.NOT_FOUND, "wrong_secret", presented.key_id)
     if need.tenant is not None and need.tenant != stored.record.tenant:
-        return Decision(Code.NOT_FOUND, "other_tenant")
+        return Decision(Code.NOT_FOUND, "other_tenant", presented.key_id)
     scopes = roles.effective(stored.record.scopes, stored.record.roles)
     code = _refusal(stored, generation, scopes, need, now) or Code.VALID
-    return Decision(code, code.lower(), stored, generation, scopes)
+    return Decision(code, code.lower(), presented.key_id, stored, generation, scopes)
 
 
 def _matching_generation(

@@ -81,7 +81,7 @@ def run(request: ValidateRequest, caller: Caller, services: Services) -> Validat
     tenant = _tenant(request, caller)
     if request.batch is None:
         decision = _check(request, request.key, tenant, services)
-        note(reason=decision.reason, key_id=_key_id(decision))
+        note(reason=decision.reason, key_id=decision.presented_id)
         return ValidateReply.model_construct(**_verdict(decision))
     decisions = [_check(presented, presented.key, tenant, services) for presented in request.batch]
     note(batch=len(decisions), valid=sum(map(bool, decisions)))
@@ -106,10 +106,6 @@ def _check(
     if not text:
         return Decision(Code.MISSING, "missing")
     return check_key(text, Need(tenant, scopes, asked.ip, asked.audience), services)
-
-
-def _key_id(decision: Decision) -> str | None:
-    return decision.stored.record.key_id if decision.stored else None
 
 
 def _verdict(decision: Decision) -> dict[str, Any]:
