@@ -30,7 +30,11 @@ def require_rotatable(stored: StoredKey, now: datetime) -> None:
     """Raises: Conflict KEY_NOT_LIVE."""
     if stored.tombstone is not None:
         raise Conflict("The key is revoked; issue a new one.", code="KEY_NOT_LIVE")
-    if is_expired(stored.record, now):
+    _require_unexpired(stored.record, now)
+
+
+def _require_unexpired(record: KeyRecord, now: datetime) -> None:
+    if is_expired(record, now):
         raise Conflict("The key has expired; issue a new one.", code="KEY_NOT_LIVE")
 
 
@@ -46,17 +50,19 @@ def grace_for(record: KeyRecord, asked_seconds: int | None) -> int:
 def rotate_at_once(
     record: KeyRecord, secret: NewSecret, *, rotation_id: str, grace_seconds: int, now: datetime
 ) -> KeyRecord:
-    """Stage and promote in one: the new key goes to the caller. Zero grace ends every older generation now.
+    """Stage and promote in one: the new key goes to the caller. Zero grace ends every older generation now, a pending
+    one included, and is never taken for a repeat.
 
     Repeating the last `rotation_id` within its grace replaces the generation it made (its reply was lost, so its secret
     reached nobody) and leaves the retiring one, which the consumer still uses, as it is.
-    Raises: Conflict ROTATION_IN_PROGRESS.
+    Raises: Conflict ROTATION_IN_PROGRESS, KEY_NOT_LIVE.
     """
-    if _is_repeat(record, rotation_id, now):
+    emergency = grace_seconds == 0
+    if emergency:
+        record = _retire_pending(record, now)
+    elif _is_repeat(record, rotation_id, now):
         return _replace_current(record, secret, now)
-    if grace_seconds == 0:
-        record = _drop_pending(record)
-    staged = stage(record, secret, rotation_id=rotation_id, emergency=grace_seconds == 0, now=now)
+    staged = stage(record, secret, rotation_id=rotation_id, emergency=emergency, now=now)
     return promote(staged, grace_seconds=grace_seconds, now=now)
 
 
@@ -92,12 +98,20 @@ def stage(
 
 
 def advance(record: KeyRecord, step: Literal["delivered", "tested"]) -> KeyRecord:
-    """The sink holds the pending generation (delivered), or its value was validated end to end (tested)."""
+    """The sink holds the pending generation (delivered), or its value was validated end to end (tested).
+
+    Raises: Conflict CONCURRENT_CHANGE where none is pending.
+    """
+    _require_pending(record)
     return replace(record, rotation=replace(record.rotation, step=step))
 
 
 def replace_pending(record: KeyRecord, secret: NewSecret) -> KeyRecord:
-    """Another secret for the pending generation: the one before reached nobody."""
+    """Another secret for the pending generation: the one before reached nobody.
+
+    Raises: Conflict CONCURRENT_CHANGE where none is pending.
+    """
+    _require_pending(record)
     generations = tuple(
         replace(g, digest=secret.digest, pepper_version=secret.pepper_version) if g.state == "pending" else g
         for g in record.generations
@@ -109,7 +123,10 @@ def promote(record: KeyRecord, *, grace_seconds: int, now: datetime) -> KeyRecor
     """The pending generation is current; the one before retires after the grace, or at its own end of life.
 
     A key with `lifetime_seconds` lives that long from now on; one with only `expires_at` still ends then.
+    Raises: Conflict CONCURRENT_CHANGE where none is pending, KEY_NOT_LIVE where the key expired since it was staged.
     """
+    _require_pending(record)
+    _require_unexpired(record, now)
     expires_at = record.expires_at
     retire_at = now + timedelta(seconds=grace_seconds)
     if expires_at is not None:
@@ -166,8 +183,17 @@ def _replace_current(record: KeyRecord, secret: NewSecret, now: datetime) -> Key
     return tidy(replace(record, generations=(*kept, current)), now)
 
 
-def _drop_pending(record: KeyRecord) -> KeyRecord:
-    return replace(record, generations=tuple(g for g in record.generations if g.state != "pending"))
+def _retire_pending(record: KeyRecord, now: datetime) -> KeyRecord:
+    """Kept as retired: a sink may hold its secret, so its number is never given to another."""
+    generations = tuple(
+        replace(g, state="retired", retire_at=now) if g.state == "pending" else g for g in record.generations
+    )
+    return replace(record, generations=generations)
+
+
+def _require_pending(record: KeyRecord) -> None:
+    if _find(record, "pending") is None:
+        raise Conflict("No rotation is under way; another one has overtaken it.", code="CONCURRENT_CHANGE")
 
 
 def _find(record: KeyRecord, state: str) -> Generation | None:
