@@ -34,8 +34,8 @@ class MemoryKeyStore:
 
     def replace(self, record: KeyRecord, version: int) -> int | None:
         with self._lock:
-            _, stored_version = self._records.get(record.key_id, (None, 0))
-            if stored_version != version:
+            stored = self._records.get(record.key_id)
+            if stored is None or stored[1] != version:
                 return None
             self._records[record.key_id] = encode(record), version + 1
             return version + 1

@@ -80,6 +80,8 @@ class VaultSession:
 
         Raises: Unavailable, Denied, DeadlineExceeded.
         """
+        if version < 1:
+            return None  # Vault takes 0 for "create"; nothing stored has that version
         try:
             return self._write(path, data, cas=version)
         except DeadlineExceeded:
