@@ -1,4 +1,4 @@
-# issue_key adds a record and its index entry: create alone, so it can neither change nor overwrite a key that exists.
+# issue_key adds a record and its index entry: never update, so it can neither change nor overwrite a key that exists.
 # Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes.
 
 path "keyrail/data/keys/+/+" {
@@ -21,6 +21,7 @@ path "keyrail/data/feed/head" {
   capabilities = ["read"]
 }
 
+# read: an entry that is there already answers a create with 403, as a missing right does; only reading tells them apart
 path "keyrail/data/tenants/+/+/+" {
-  capabilities = ["create"]
+  capabilities = ["create", "read"]
 }

@@ -6,6 +6,7 @@ Answers are told apart by status, never by an exception's text, which can hold a
 from functools import cached_property
 from typing import Any
 
+from keyrail.adapters.vault_config import VaultConfig
 from keyrail.domain.errors import InvalidArgument, PermissionDenied, Unavailable
 
 TIMEOUT_SECONDS = (3.0, 10.0)  # connect, read; a person is waiting
@@ -13,26 +14,15 @@ CAS_LOST = "check-and-set parameter did not match the current version"  # the se
 
 
 class AdminVault:
-    """`verify` is True, False or the path of a CA bundle; `cert` the paths of a client certificate and its key.
+    """Logs in with `config.token`. Opens no connection before its first call.
 
     Every method raises Unavailable (no connection, sealed, 5xx), PermissionDenied (403: the token may not do that)
     and InvalidArgument (the server finds the request wrong).
     """
 
-    def __init__(
-        self,
-        address: str,
-        token: str,
-        *,
-        namespace: str | None = None,
-        verify: bool | str = True,
-        cert: tuple[str, str] | None = None,
-    ) -> None:
-        self.address = address
-        self._token = token
-        self._namespace = namespace
-        self._verify = verify
-        self._cert = cert
+    def __init__(self, config: VaultConfig) -> None:
+        self.address = config.address
+        self._config = config
 
     def get(self, path: str) -> dict[str, Any] | None:
         """The answer's `data`; None where there is nothing at `path`."""
@@ -96,16 +86,16 @@ class AdminVault:
         import hvac
         import requests
 
+        config, verify = self._config, self._config.cacert or not self._config.skip_verify
         session = requests.Session()
         session.trust_env = False
-        session.verify, session.cert = self._verify, self._cert
+        session.verify, session.cert = verify, _client_certificate(config)
         client = hvac.Client(
-            url=self.address,
-            token=self._token,
-            namespace=self._namespace,
-            verify=self._verify,
-            cert=self._cert,
+            url=config.address,
+            token=config.token,
+            namespace=config.namespace,
             session=session,
+            verify=verify,
             timeout=TIMEOUT_SECONDS,
             allow_redirects=False,
             adapter=hvac.adapters.RawAdapter,
@@ -119,3 +109,9 @@ def _json(answer: Any) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _client_certificate(config: VaultConfig) -> tuple[str, str] | str | None:
+    if config.client_cert is None or config.client_key is None:
+        return config.client_cert
+    return config.client_cert, config.client_key

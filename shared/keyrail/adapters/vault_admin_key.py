@@ -46,12 +46,18 @@ class AdminKeys:
     mount: str
     services: Services
 
-    def ensure(self, hand_over: HandOver, *, new: bool) -> Step:
-        """There is an admin key that was handed over. With `new` it is a new one, and the one before is revoked."""
+    def ensure(self, hand_over: HandOver, *, new: bool = False, replace_dead: bool = False) -> Step:
+        """There is an admin key that was handed over. With `new`, or where the one there is revoked, disabled or
+        expired and `replace_dead`, it is a new one, and the one before is revoked."""
         marker = self._marker()
         if marker is not None and marker.handed_over and not new:
             self._revoke_replaced(marker)
-            return self._kept(marker)
+            state = self._state(marker.key_id)
+            if state == "active":
+                return Step("admin key", "kept", f"key id {marker.key_id}")
+            if not replace_dead:
+                return Step("admin key", "kept", f"key id {marker.key_id} is {state}: replace it by --new-admin")
+            marker = self._marker()
         made = self._make(marker, hand_over)
         self._revoke_replaced(made)
         note = f"key id {made.key_id}" + (f", replaces {', '.join(made.replaces)}" if made.replaces else "")
@@ -79,11 +85,9 @@ class AdminKeys:
             self.services.feed.publish(key_id)
         self._write(replace(marker, replaces=()))
 
-    def _kept(self, marker: _Marker) -> Step:
-        stored = self.services.keys.find(marker.key_id)
-        state = "gone" if stored is None else stored.state_at(self.services.clock.now())
-        note = f"key id {marker.key_id}"
-        return Step("admin key", "kept", note if state == "active" else f"{note} is {state}: replace it by --new-admin")
+    def _state(self, key_id: str) -> str:
+        stored = self.services.keys.find(key_id)
+        return "gone" if stored is None else stored.state_at(self.services.clock.now())
 
     def _record(self, key_id: str, key: str) -> KeyRecord:
         now, lifetime = self.services.clock.now(), self.services.life_policy.default_lifetime_seconds

@@ -77,10 +77,12 @@ def _operation_routes(operations: Iterable[Operation], ports: Mapping[str, int])
     routes: list[dict[str, Any]] = []
     for path in sorted(by_path, key=lambda path: path.count("{")):
         matches = {"path_regexp": {"pattern": _pattern(path)}}
-        for operation in by_path[path]:
-            routes.append({"match": [{"method": [operation.method], **matches}], "handle": _to(ports[operation.name])})
+        routes += [
+            {"match": [{"method": [operation.method], **matches}], "handle": _to(ports[operation.name])}
+            for operation in by_path[path]
+        ]
         allowed = ", ".join(sorted(operation.method for operation in by_path[path]))
-        refusal = _problem(405, "METHOD_NOT_ALLOWED", "Method Not Allowed", f"This path takes {allowed}.", Allow=[allowed])
+        refusal = _problem(405, "METHOD_NOT_ALLOWED", "Method Not Allowed", f"This takes {allowed}.", Allow=[allowed])
         routes.append({"match": [matches], "handle": [refusal]})
     return routes
 

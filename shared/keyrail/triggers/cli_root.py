@@ -85,7 +85,7 @@ def run(arguments: list[str]) -> NoReturn:
     except CliError as error:
         _end(error.lines, error.exit_code)
     except KeyrailError as error:
-        _end(_told(error), exit_code_of(error))
+        _end([told(error)], exit_code_of(error))
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output is gone; there is nobody to tell
         sys.exit(REFUSED)
@@ -98,10 +98,10 @@ def exit_code_of(error: KeyrailError) -> int:
     return USAGE if isinstance(error, InvalidArgument) else REFUSED
 
 
-def _told(error: KeyrailError) -> list[str]:
-    """Of our own side: where the store is behind this command, its detail is for whoever runs it."""
+def told(error: KeyrailError) -> str:
+    """With its detail: whoever runs a command against the store itself may know."""
     detail = f" ({error.detail})" if error.detail else ""
-    return [redact(f"error: {error.public}{detail} [{error.code}]")]
+    return redact(f"error: {error.public}{detail} [{error.code}]")
 
 
 def _end(lines: list[str], exit_code: int) -> NoReturn:

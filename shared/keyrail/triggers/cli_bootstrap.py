@@ -1,0 +1,149 @@
+"""`keyrail bootstrap`: everything that Keyrail needs in a Vault, and the first admin key. Safe to repeat."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keyrail.adapters.private_files import write_private
+from keyrail.adapters.vault_admin import AdminVault
+from keyrail.adapters.vault_admin_key import AdminKeys, HandOver
+from keyrail.adapters.vault_identities import write_identities
+from keyrail.adapters.vault_setup import Plan, Step, read_policies, set_up
+from keyrail.bootstrap import build_services, vault_config
+from keyrail.domain.errors import Internal, KeyrailError
+from keyrail.domain.key_format import ANY_KEY
+from keyrail.settings import Settings, load_settings
+from keyrail.triggers.cli_output import echo_json
+from keyrail.triggers.cli_root import USAGE, CliError, told
+
+VAULT_CLI_TOKEN = ".vault-token"  # noqa: S105 - where `vault login` and `bao login` put a token
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """One run; `hand_over` gets the admin key where one is made."""
+
+    settings: Settings
+    functions: Path
+    hand_over: HandOver
+    new_admin: bool = False
+    replace_dead_admin: bool = False
+    identities: Path | None = None
+    auth_mount: str = "approle"
+
+    def steps(self) -> Iterator[Step]:
+        """Each is done when it is yielded. Raises: KeyrailError, OSError."""
+        plan = Plan(read_policies(self.functions), self.settings.vault_mount, self.auth_mount)
+        vault = AdminVault(vault_config(self.settings))
+        services = build_services(self.settings)
+        for step in set_up(vault, plan):
+            if step.what == "default roles" and step.outcome == "mended":
+                services.feed.publish("roles")
+            yield step
+        admin_keys = AdminKeys(vault, plan.mount, services)
+        yield admin_keys.ensure(self.hand_over, new=self.new_admin, replace_dead=self.replace_dead_admin)
+        if self.identities is not None:
+            yield from write_identities(vault, plan, self.identities)
+
+
+def admin_settings(mount: str | None) -> Settings:
+    """For whoever administrates Vault: by VAULT_TOKEN or the Vault CLI's token file. Raises: CliError."""
+    environ = {**os.environ, "KEYRAIL_STORE": "vault", "KEYRAIL_VAULT_AUTH": "token", "KEYRAIL_FEED_POLL": "inline"}
+    token_file = Path.home() / VAULT_CLI_TOKEN
+    if not environ.get("VAULT_TOKEN") and token_file.is_file():
+        environ["VAULT_TOKEN"] = token_file.read_text().strip()
+    if mount is not None:
+        environ["KEYRAIL_VAULT_MOUNT"] = mount
+    try:
+        return load_settings(environ)
+    except Internal as error:
+        advice = "Set VAULT_ADDR, and VAULT_TOKEN to a token that may manage mounts, policies and auth methods."
+        raise CliError(error.detail, advice=advice, exit_code=USAGE) from error
+
+
+@click.command()
+@click.option("--functions", type=click.Path(path_type=Path), default=Path("functions"), show_default=True)
+@click.option("--mount", help="The KV version 2 mount. [KEYRAIL_VAULT_MOUNT, else keyrail]")
+@click.option("--auth-mount", default="approle", show_default=True, help="The AppRole auth method.")
+@click.option("--identities", type=click.Path(path_type=Path), help="Write each function's login to files there.")
+@click.option("--admin-key-file", type=click.Path(path_type=Path), help="Write the admin key there, not to stdout.")
+@click.option("--new-admin", is_flag=True, help="Replace a lost admin key; the old one is revoked.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def bootstrap(
+    functions: Path,
+    mount: str | None,
+    auth_mount: str,
+    identities: Path | None,
+    admin_key_file: Path | None,
+    new_admin: bool,
+    as_json: bool,
+) -> None:
+    """Set up a Vault for Keyrail: mount, policies, AppRoles, pepper, roles, and the first admin key.
+
+    Needs VAULT_ADDR and an administrator's VAULT_TOKEN. Says on stderr what it made and what was there already. The
+    admin key goes to stdout, this once, or to a file of mode 0600. Repeat it after each upgrade.
+    """
+    settings = admin_settings(mount)
+    report = _Report(as_json, admin_key_file)
+    run = Bootstrap(
+        settings, functions, report.hand_over, new_admin=new_admin, identities=identities, auth_mount=auth_mount
+    )
+    try:
+        for step in run.steps():
+            report.add(step)
+    except KeyrailError as error:
+        report.error = told(error)
+        raise
+    except OSError as error:
+        raise CliError(f"a file could not be written: {error.strerror}: {error.filename}") from error
+    finally:
+        report.finish()
+
+
+@dataclass
+class _Report:
+    """A key that was made is told of, whatever fails after it."""
+
+    as_json: bool
+    key_file: Path | None
+    steps: list[Step] = field(default_factory=list)
+    key: dict[str, str] = field(default_factory=dict)
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        kept = self.key_file.read_text().strip() if self.key_file and self.key_file.exists() else ""
+        if kept and not ANY_KEY.fullmatch(kept):
+            raise CliError(f"{self.key_file} holds something that is no key; it was left as it is.", exit_code=USAGE)
+
+    def hand_over(self, key_id: str, key: str) -> None:
+        self.key = {"key_id": key_id}
+        if self.key_file is not None:
+            write_private(self.key_file, key)
+            self.key["file"] = str(self.key_file)
+        else:
+            self.key["key"] = key
+            if not self.as_json:
+                click.echo(key)
+
+    def add(self, step: Step) -> None:
+        self.steps.append(step)
+        if not self.as_json:
+            click.echo(line_of(step), err=True)
+
+    def finish(self) -> None:
+        if self.as_json:
+            steps = [{"what": step.what, "outcome": step.outcome, "note": step.note} for step in self.steps]
+            document: dict[str, Any] = {"steps": steps, "admin_key": self.key or None, "error": self.error}
+            echo_json(document)
+        elif "file" in self.key:
+            click.echo(f"The admin key is in {self.key_file} (mode 0600).", err=True)
+        elif self.key:
+            click.echo("The line on stdout is the admin key, shown this once. Store it now.", err=True)
+
+
+def line_of(step: Step) -> str:
+    return f"{step.outcome:<6}  {step.what}" + (f"  ({step.note})" if step.note else "")
