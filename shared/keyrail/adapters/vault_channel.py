@@ -7,7 +7,7 @@ Logins go straight through the transport, not through hvac: its import would add
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keyrail.adapters import vault_replies
 from keyrail.adapters.vault_breaker import PROBE_SECONDS, Breaker
@@ -26,7 +26,7 @@ class Call:
     verb: str
     method: str
     path: str
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
 
 
 class Channel:

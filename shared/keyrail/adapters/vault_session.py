@@ -65,10 +65,8 @@ class VaultSession:
                 return standing
             if self._write(path, data, cas=0) is not None:
                 return None
-        except DeadlineExceeded:
-            standing = self.read(path)
-            if standing is None:
-                raise  # it may still arrive
+        except DeadlineExceeded as unknown:
+            standing = self._looked_up(path, unknown)
             return None if standing.data == data else standing
         standing = self.read(path)
         if standing is None:
@@ -84,9 +82,9 @@ class VaultSession:
             return None  # Vault takes 0 for "create"; nothing stored has that version
         try:
             return self._write(path, data, cas=version)
-        except DeadlineExceeded:
-            standing = self.read(path)
-            if standing is None or standing.version != version + 1:
+        except DeadlineExceeded as unknown:
+            standing = self._looked_up(path, unknown)
+            if standing.version != version + 1:
                 raise  # it may still arrive, or was written over since
             return standing.version if standing.data == data else None
 
@@ -121,6 +119,16 @@ class VaultSession:
         if reply.status < 300:
             raise DeadlineExceeded(f"Vault's answer to writing {path} does not say what became of it")
         raise refusal(reply)
+
+    def _looked_up(self, path: SecretPath, unknown: DeadlineExceeded) -> Versioned:
+        """What stands where a write may have arrived. Raises: `unknown` where nothing does, as it still may arrive."""
+        try:
+            standing = self.read(path)
+        except Unavailable:
+            raise unknown from None
+        if standing is None:
+            raise unknown
+        return standing
 
     def _process(self) -> "_Process":
         pid = os.getpid()

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from keyrail.adapters.vault_config import VaultConfig
@@ -40,8 +40,7 @@ class TransportFault(Exception):
 @dataclass(frozen=True, slots=True)
 class Reply:
     status: int
-    content_type: str
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class Deadline:
@@ -102,7 +101,7 @@ class Transport:
             connection.deadline = deadline
             connection.request(method, target, body or None, headers)
             response = connection.getresponse()
-            reply = Reply(response.status, response.headers.get("Content-Type", ""), _whole_body(response))
+            reply = Reply(response.status, _whole_body(response))
         except (OSError, http.client.HTTPException) as exc:
             connection.close()
             raise _fault(exc, was_sent=True) from None  # their texts and frames hold what was sent
