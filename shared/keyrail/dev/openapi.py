@@ -147,10 +147,7 @@ def _json(operation: Operation, *, with_examples: bool) -> Schema:
 
 
 def _links(operation: Operation) -> Schema:
-    """Where a reply leads to: the key that was just issued, or the next page."""
-    if operation.name == "list_keys":
-        again = {"operationId": "list_keys", "parameters": {"cursor": "$response.body#/next_cursor"}}
-        return {"links": {"next-page": again}}
+    """What can be done with the key that was just issued."""
     if operation.name != "issue_key":
         return {}
     of_this_key = {"parameters": {"key_id": "$response.body#/key_id"}}

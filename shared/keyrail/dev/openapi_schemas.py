@@ -14,7 +14,17 @@ Schema = dict[str, Any]
 HEADERS = {"idempotency_key": "Idempotency-Key", "if_match": "If-Match"}
 REF = "#/components/schemas/"
 _MAY_BE_NULL = {"state_reason", "not_before", "expires_at", "rate", "quota"}  # UpdateRequest: only these
+_MAX_NUMBER = 1e300  # triggers/strict_json.py
 _EXPRESSION = r"^[a-z0-9._:/*()\s-]+$"  # the letters of the grammar; the rest of it is beyond a pattern
+
+_JSON_VALUE: Schema = {
+    "description": "Any JSON value. Objects and lists nest at most 16 deep in the whole body.",
+    "type": ["object", "array", "string", "number", "boolean", "null"],
+    "minimum": -_MAX_NUMBER,
+    "maximum": _MAX_NUMBER,
+    "items": {"$ref": REF + "JsonValue"},
+    "additionalProperties": {"$ref": REF + "JsonValue"},
+}
 
 
 def operation_schemas(operations: Iterable[Operation]) -> tuple[dict[str, Schema], dict[str, Schema]]:
@@ -28,7 +38,7 @@ def operation_schemas(operations: Iterable[Operation]) -> tuple[dict[str, Schema
     names = {model.__name__ for model in requests}
     for name, schema in schemas.items():
         _polish(name, schema, is_reply=name not in names and schema.get("additionalProperties") is not False)
-    schemas = _ordered(schemas)
+    schemas = _ordered(schemas | {"JsonValue": _JSON_VALUE})
     return {name: schemas.pop(name) for name in sorted(names)}, schemas
 
 
@@ -47,7 +57,9 @@ def _field(model: str, name: str, field: Schema, *, is_reply: bool) -> Schema:
     if field.get("default", 0) is None:
         del field["default"]
     keeps_null = not is_reply and (model != "UpdateRequest" or name in _MAY_BE_NULL)
-    field = _special(name, _joined(field, keeps_null=keeps_null))
+    field = _joined(field, keeps_null=keeps_null)
+    if not is_reply:
+        field = _tightened(name, field)
     if name == "key":
         field["x-secret"] = True
         field["format"] = "password"
@@ -78,7 +90,9 @@ def _joined(field: Schema, *, keeps_null: bool) -> Schema:
     return field | inner | {"type": [inner["type"], "null"]}
 
 
-def _special(name: str, field: Schema) -> Schema:
+def _tightened(name: str, field: Schema) -> Schema:
+    if name == "metadata":
+        return field | {"additionalProperties": {"$ref": REF + "JsonValue"}}
     if name == "labels" and "patternProperties" in field:
         ((pattern, value),) = field.pop("patternProperties").items()
         return field | {"propertyNames": {"pattern": pattern}, "additionalProperties": value}

@@ -37,8 +37,8 @@ def _timestamp(value: object) -> datetime:
         raise ValueError("must be an RFC 3339 timestamp with an offset, like 2030-01-31T12:00:00Z")
     try:
         return datetime.fromisoformat(value.upper().replace("Z", "+00:00")).astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("is out of range") from error
+    except (ValueError, OverflowError) as error:
+        raise ValueError("is no time that there is, or out of range") from error
 
 
 def _no_key(text: str) -> str:
@@ -56,11 +56,17 @@ def _bounded_metadata(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cidr(text: str) -> str:
-    return str(ipaddress.ip_network(text))
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:  # its text repeats the value, which may be anything, even a key
+        raise ValueError("must be an IPv4 or IPv6 network without host bits, like 10.0.0.0/8") from None
 
 
 def _ip(text: str) -> str:
-    return str(ipaddress.ip_address(text))
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError("must be an IPv4 or IPv6 address") from None
 
 
 def _expression(text: str) -> str:

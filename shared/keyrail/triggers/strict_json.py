@@ -85,8 +85,10 @@ def as_request(model: type[Request], payload: dict[str, Any], *, from_strings: b
 
 
 def _field_problem(place: tuple[int | str, ...], problem: str, model: type[Request]) -> dict[str, str]:
-    """Names an unknown field only by where it is: its name may be anything, even a key."""
+    """Names an unknown field, or a name that is refused, only by where it is: it may be anything, even a key."""
     names = [str(part) for part in place]
+    if names[-1:] == ["[key]"]:  # pydantic's mark for the name in a dict: names[-2] is what was sent
+        names[-2:] = ["(name)"]
     if names and names[0] not in model.model_fields:
         names = ["(unknown field)"]
     elif problem.startswith("Extra inputs"):
