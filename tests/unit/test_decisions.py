@@ -90,7 +90,7 @@ class TestWhoDoesNotHoldTheKey:
             "other_tenant",
         ]
         assert replace(unknown, reason="") == replace(wrong_secret, reason="") == replace(other_tenant, reason="")
-        assert unknown == Decision(Code.NOT_FOUND, "unknown_id", None, None, (), None)
+        assert unknown == Decision(Code.NOT_FOUND, "unknown_id", presented_id=KEY_ID)
 
     @pytest.mark.parametrize("fault", IN_ORDER[2:], ids=lambda fault: fault.name)
     def test_learns_no_state_of_it(self, fault: Fault) -> None:
@@ -131,6 +131,12 @@ class TestGenerations:
     )
     def test_a_grace_ends_exactly_at_retire_at(self, at: Any, code: Code) -> None:
         assert decided(self.KEY, 2, now=at).code is code
+
+    def test_a_retiring_one_tells_since_when_and_until_when(self) -> None:
+        key = stored(generation(1, "retiring", retire_at=NOW + SECOND), generation(2, activated_at=NOW - SECOND))
+        assert decided(key, 1).retirement() == (NOW - SECOND, NOW + SECOND)
+        assert decided(key, 2).retirement() == (None, None)
+        assert decided(key, 3).retirement() == (None, None)
 
     def test_a_retired_one_stays_out_whatever_its_time_says(self) -> None:
         key = stored(generation(1, "retired", retire_at=NOW + SECOND), generation(2))

@@ -207,7 +207,8 @@ def test_a_record_shows_no_digest() -> None:
 
 class TestState:
     def test_the_first_that_holds_is_told(self) -> None:
-        ended, early = {"expires_at": NOW}, {"not_before": NOW + SECOND}
+        ended: dict[str, Any] = {"expires_at": NOW}
+        early: dict[str, Any] = {"not_before": NOW + SECOND}
         assert stored(tombstone=tombstone(), state="disabled", **ended, **early).state_at(NOW) == "revoked"
         assert stored(state="disabled", **ended, **early).state_at(NOW) == "disabled"
         assert stored(**ended, **early).state_at(NOW) == "expired"
