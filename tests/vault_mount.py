@@ -77,8 +77,8 @@ class Mount:
 
     def config(self, **changes: Any) -> VaultConfig:
         """For a batch token that may do anything in this mount and nothing else."""
-        token = changes.pop("token", None) or self.token()
-        return VaultConfig(address=self.server.address, mount=self.name, token=token, **changes)
+        given = {"address": self.server.address, "mount": self.name, **changes}
+        return VaultConfig(**given) if "token" in given or "auth" in given else VaultConfig(**given, token=self.token())
 
     def audited(self) -> list[tuple[str, str]]:
         """Operation and path of every request for this mount, by Vault's own audit log."""
