@@ -39,7 +39,7 @@ class Caller:
 
     def require_all_of(self, scopes: Iterable[str]) -> None:
         """Raises: PermissionDenied where the caller would hand out, or get hold of, more than it holds."""
-        missing = missing_scopes(self.scopes, scopes)
+        missing = missing_scopes(self.scopes if self.usable else (), scopes)
         if missing:
             raise PermissionDenied(
                 f"Your key does not hold {', '.join(missing)}, so it can't grant or obtain it.",
