@@ -3,6 +3,8 @@
 Answers are told apart by status, never by an exception's text, which can hold a secret.
 """
 
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
@@ -55,15 +57,28 @@ class AdminVault:
             raise
         return True
 
+    def seal_status(self) -> tuple[dict[str, Any], datetime | None]:
+        """sys/seal-status, which needs no token, and the server's own time (whole seconds)."""
+        answer = self._request("GET", "sys/seal-status")
+        if answer.status_code != 200:
+            raise Unavailable(f"GET sys/seal-status at {self.address}: status {answer.status_code}")
+        date = answer.headers.get("Date")
+        return _json(answer), parsedate_to_datetime(date) if date else None
+
     def _call(self, method: str, path: str, **kwargs: Any) -> dict[str, Any] | None:
+        answer = self._request(method, path, **kwargs)
+        return self._data(method, path, answer.status_code, _json(answer))
+
+    def _request(self, method: str, path: str, **kwargs: Any) -> Any:
         import requests
 
         try:
-            answer = self._adapter.request(method, f"/v1/{path}", raise_exception=False, **kwargs)
+            return self._adapter.request(method, f"/v1/{path}", raise_exception=False, **kwargs)
         except requests.RequestException as error:
             why = "its certificate is not trusted" if isinstance(error, requests.exceptions.SSLError) else "no answer"
-            raise Unavailable(f"{method} {path} at {self.address}: {why}") from error
-        return self._data(method, path, answer.status_code, _json(answer))
+            raise Unavailable(f"{method} {path} at {self.address}: {why}") from None  # its text may hold the request
+        except OSError as error:  # a CA bundle or client certificate that is not there
+            raise InvalidArgument(f"a TLS file can't be read: {type(error).__name__}") from None
 
     def _data(self, method: str, path: str, status: int, body: dict[str, Any]) -> dict[str, Any] | None:
         errors = [str(each) for each in body.get("errors") or ()]

@@ -30,14 +30,13 @@ _JSON = "-H 'Content-Type: application/json'"
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="On 127.0.0.1.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".keyrail"), show_default=True)
-@click.option("--docs", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Static files for /docs.")
 @_FUNCTIONS
-def dev(port: int, folder: Path, docs: Path | None, functions: Path) -> None:
+def dev(port: int, folder: Path, functions: Path) -> None:
     """Run everything on this machine: OpenBao, the functions and one port before them. Ctrl-C ends it all.
 
     The folder keeps the keys: the next run goes on with them.
     """
-    with _stopped_by_signals(), _explained(), System(folder, functions, port, _say, docs) as system:
+    with _stopped_by_signals(), _explained(), System(folder, functions, port, _say, with_docs=True) as system:
         click.echo(_introduction(system))
         system.watch()
     _say("Everything is down again.")
@@ -97,11 +96,12 @@ def _explained() -> Iterator[None]:
 
 def _introduction(system: System) -> str:
     quote: Callable[[object], str] = lambda path: shlex.quote(str(path))  # noqa: E731
-    curl, reply = f"curl -sS -K {quote(system.admin_curl_file)}", quote(system.folder / "reply.json")
+    curl, reply = f"curl -sS -w '\\n' -K {quote(system.admin_curl_file)}", quote(system.folder / "reply.json")
     body = '{"tenant": "acme", "owner": "you", "name": "first key", "scopes": ["ml:infer"]}'
     to_body = 's/.*"key":"\\([^"]*\\)".*/{"key":"\\1"}/p'
     return f"""
 Keyrail is up at {system.url}      Ctrl-C ends it.
+The API, to read and to try: {system.url}/docs
 
 The admin key is in {system.admin_key_file} (mode 0600); admin.curl beside it has it as a header for curl.
 Logs are in {system.folder / "logs"}.

@@ -54,11 +54,11 @@ class Function:
         """Raises: FunctionError. Where somebody took the port in the meantime, another one is tried first."""
         if self.process.is_running():
             return
-        log = self.process.log_tail()
+        epitaph = self.process.epitaph()
         self.process.stop()
         self._tries_left -= 1
-        if "in use" not in log or not self._tries_left:
-            raise FunctionError(f"the function {self.name} ended:\n{log}")
+        if "in use" not in epitaph or not self._tries_left:
+            raise FunctionError(f"the function {self.name} ended {epitaph}")
         (self.port,) = free_ports(1)
         self.process = self._launch()
 

@@ -55,6 +55,12 @@ class Child:
         self._watcher.kill()
         self._watcher.communicate()
 
+    def epitaph(self) -> str:
+        """How it ended, and the last lines of its log."""
+        status = self._process.poll()
+        how = "is running" if status is None else f"signal {-status}" if status < 0 else f"status {status}"
+        return f"({how}) {self.log_tail()}".rstrip()
+
     def log_tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
 
@@ -62,7 +68,7 @@ class Child:
 def _watch_over(group: int) -> subprocess.Popen[bytes]:
     """A tiny process that ends `group` once this one is gone, even by SIGKILL: its input then ends."""
     return subprocess.Popen(  # noqa: S603
-        ["/bin/sh", "-c", 'read -r _; kill -KILL -- "-$1"', "sh", str(group)],
+        ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "sh", str(group)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

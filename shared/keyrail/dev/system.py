@@ -18,6 +18,7 @@ from typing import Self
 from keyrail.adapters.private_files import read_private, write_private
 from keyrail.adapters.vault_identities import read_identity
 from keyrail.dev import gateway
+from keyrail.dev.api_page import NoAssets, write_api_page
 from keyrail.dev.functions import Function, answers, environment, find_functions, wait_until_ready
 from keyrail.dev.openbao import OpenBao
 from keyrail.dev.ports import free_ports
@@ -36,17 +37,19 @@ class CannotRun(Exception):
 
 
 class System:
-    """`docs` is a folder of static files for /docs. Everything started ends on leaving the context."""
+    """With `with_docs` the API page is at /docs. Everything started ends on leaving the context."""
 
-    def __init__(self, folder: Path, functions: Path, port: int, say: Say, docs: Path | None = None) -> None:
+    def __init__(self, folder: Path, functions: Path, port: int, say: Say, *, with_docs: bool = False) -> None:
         self.folder = folder.absolute()
         self.url = f"http://127.0.0.1:{port}"
         self.admin_key_file = self.folder / "admin.key"
         self.admin_curl_file = self.folder / "admin.curl"
-        self._port, self._sources, self._say, self._docs = port, functions.absolute(), say, docs
+        self._port, self._sources, self._say = port, functions.absolute(), say
+        self._with_docs = with_docs
         self._stack = contextlib.ExitStack()
         self._functions: list[Function] = []
         self._gateway: Child | None = None
+        self._vault_pid: int | None = None
 
     def __enter__(self) -> Self:
         """Returns when every function is ready. Raises: CannotRun, OpenBaoError, FunctionError, GatewayError."""
@@ -66,7 +69,9 @@ class System:
             for function in self._functions:
                 function.require_running()
             if self._gateway is not None and not self._gateway.is_running():
-                raise CannotRun(f"the gateway ended:\n{self._gateway.log_tail()}")
+                raise CannotRun(f"the gateway ended {self._gateway.epitaph()}")
+            if self._vault_pid is not None and _has_ended(self._vault_pid):
+                raise CannotRun(f"OpenBao ended; its log is {self.folder / 'openbao' / 'server.log'}")
             time.sleep(POLL_SECONDS)
 
     def _start(self) -> None:
@@ -79,6 +84,7 @@ class System:
         self._say("OpenBao starts ...")
         vault = self._stack.enter_context(OpenBao(self.folder / "openbao"))
         self._say(f"OpenBao is up at {vault.address}")
+        self._vault_pid = vault.pid
         self._bootstrap(vault)
         self._start_functions(sources, vault.address)
         self._start_gateway()
@@ -144,12 +150,28 @@ class System:
         config = folder / "caddy.json"
         ports = {function.name: function.port for function in self._functions}
         operations = [operation for operation in CATALOGUE if operation.name in ports]
-        config.write_text(gateway.configuration(self._port, operations, ports, self._docs))
+        config.write_text(gateway.configuration(self._port, operations, ports, self._api_page()))
         log = self.folder / "logs" / "gateway.log"
         self._gateway = Child("gateway", gateway.command(config), gateway.environment(folder), log)
         self._stack.callback(self._gateway.stop)
         ends_at = time.monotonic() + GATEWAY_SECONDS
         while not answers(f"{self.url}/health/{self._functions[0].name}/livez"):
             if not self._gateway.is_running() or time.monotonic() > ends_at:
-                raise CannotRun(f"the gateway did not come up:\n{self._gateway.log_tail()}")
+                raise CannotRun(f"the gateway did not come up {self._gateway.epitaph()}")
             time.sleep(0.05)
+
+    def _api_page(self) -> Path | None:
+        """Its folder; None where it was not asked for, or its assets are not installed."""
+        if not self._with_docs:
+            return None
+        try:
+            write_api_page(self.folder / "docs")
+        except NoAssets as error:
+            self._say(f"No API page: {error}")
+            return None
+        return self.folder / "docs"
+
+
+def _has_ended(child_pid: int) -> bool:
+    """Leaves its exit status to whoever waits for it."""
+    return os.waitid(os.P_PID, child_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -104,7 +104,10 @@ def _reply(status: int, headers: Any, data: bytes) -> dict[str, Any]:
 
 def _refusal(status: int, headers: Any, problem: dict[str, Any]) -> CliError:
     code = str(problem.get("code", status))
-    advice = [f"  {each.get('field')}: {each.get('problem')}" for each in problem.get("errors", [])]
+    advice = [
+        "  " + ": ".join(str(each[part]) for part in ("field", "problem") if each.get(part))
+        for each in problem.get("errors", [])
+    ]
     retry_after = headers.get("Retry-After")
     if retry_after:
         advice.append(f"Try again in {retry_after} s.")

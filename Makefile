@@ -1,0 +1,56 @@
+# Everything a contributor types. `make` alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check lint types fmt bench docs clean
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+PORT ?= 8080
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(INSTALLED) ## the whole life of a key, with everything running for a moment
+	@$(BIN)/keyrail demo
+
+run: $(INSTALLED) ## leave everything up on one local port (PORT=8080) until Ctrl-C
+	@exec $(BIN)/keyrail dev --port $(PORT)
+
+test: $(INSTALLED) ## all tests, against a real OpenBao
+	$(BIN)/pytest
+
+check: lint types $(INSTALLED) ## what a pull request must pass, beside the tests
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/consistency
+
+lint: $(INSTALLED) ## style and bug patterns
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(INSTALLED) ## static types, strict
+	$(BIN)/mypy
+
+fmt: $(INSTALLED) ## put the code into its one format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(INSTALLED) ## speed and memory, as ratios measured side by side
+	$(BIN)/python bench/run.py
+
+docs: $(INSTALLED) ## write docs/openapi.yaml anew from the operations
+	$(BIN)/python -m keyrail.dev.openapi
+
+clean: ## remove the environment, caches, and the keys of make run
+	rm -rf $(VENV) .keyrail dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Built once, and again when pyproject.toml changes.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Keyrail needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up $(VENV), once ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) can't make an environment; on Debian: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
