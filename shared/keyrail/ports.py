@@ -6,13 +6,15 @@ never turns that into "absent". After DeadlineExceeded a write may or may not ha
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from keyrail.domain.digest import Peppers
+from keyrail.domain.events import LifecycleEvent
 from keyrail.domain.key_format import KeyFormat
 from keyrail.domain.life_policy import LifePolicy
 from keyrail.domain.records import KeyRecord, Limit, StoredKey, Tombstone
 from keyrail.domain.roles import Roles
+from keyrail.domain.sinks import Sink
 
 FEED_RING_SIZE = 200  # names; a reader that missed more drops all it holds
 
@@ -80,6 +82,76 @@ class ChangeFeed(Protocol):
     def publish(self, name: str) -> None:
         """Every instance forgets what it holds of `name` (a key id, "pepper" or "roles") within about a second."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a sink holds. `version` is what the write that follows must name."""
+
+    key: str = field(repr=False)
+    version: int
+
+
+class KeyDelivery(Protocol):
+    """Puts a rotated key where its consumer reads it. docs/rotation.md "A sink of your own" """
+
+    def read(self, sink: Sink) -> Delivered | None:
+        """Never a stale copy; None where nothing was delivered yet. Raises: DeliveryFailed."""
+        ...
+
+    def write(self, sink: Sink, key: str, key_id: str, generation: int, version: int) -> bool:
+        """False where the sink is no longer at `version` (0: empty), and then nothing is changed.
+
+        Raises: DeliveryFailed; the key is in no message.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DueEntry:
+    """A hint that something is to be looked at from the minute of `at` on. `subject` is a key id, or a config name
+    as `tenant/name`."""
+
+    at: datetime
+    kind: Literal["key", "config"]
+    subject: str
+
+
+class DueIndex(Protocol):
+    """What a tick must look at: hints only, the records decide. Adding or removing one twice does no harm."""
+
+    def add(self, entry: DueEntry) -> None: ...
+
+    def remove(self, entry: DueEntry) -> None: ...
+
+    def due(self, now: datetime) -> list[DueEntry]:
+        """Those whose minute has begun, the oldest first. Its cost follows the due ones, not the total."""
+        ...
+
+
+class UsageLog(Protocol):
+    """When each generation was used last: best effort, written in batches, never on the way of a validation."""
+
+    def used(self, key_id: str, generation: int, at: datetime, *, is_retiring: bool) -> None:
+        """Remembers; returns at once and raises nothing."""
+        ...
+
+    def last_used(self, key_id: str) -> dict[int, datetime]:
+        """By generation, as far as it was written. Raises: Unavailable."""
+        ...
+
+
+class EventOutbox(Protocol):
+    """Lifecycle events on their way out. An event is put before its change is acknowledged, and leaves when its
+    receiver has taken it: at least once, under an id that stays the same."""
+
+    def put(self, event: LifecycleEvent) -> None: ...
+
+    def pending(self, limit: int) -> list[LifecycleEvent]:
+        """The oldest first."""
+        ...
+
+    def remove(self, event: LifecycleEvent) -> None: ...
 
 
 class AuditLog(Protocol):
@@ -151,6 +223,10 @@ class Metrics(Protocol):
 
     def breaker(self, is_open: bool) -> None: ...
 
+    def grace_still_used(self) -> None:
+        """A retiring generation is in use with a tenth of its grace left."""
+        ...
+
     def exposition(self) -> tuple[bytes, str]:
         """The body and content type of /metrics."""
         ...
@@ -172,6 +248,9 @@ class NoMetrics:
     def breaker(self, is_open: bool) -> None:
         pass
 
+    def grace_still_used(self) -> None:
+        pass
+
     def exposition(self) -> tuple[bytes, str]:
         return b"", "text/plain"
 
@@ -188,5 +267,10 @@ class Services:
     audit: AuditLog
     limiter: RateLimiter
     clock: Clock
+    delivery: KeyDelivery
+    due: DueIndex
+    usage: UsageLog
+    outbox: EventOutbox | None = None  # None where nobody listens
+    rotation_lease_seconds: float = 30.0
     metrics: Metrics = field(default_factory=NoMetrics)
     open_operations: frozenset[str] = frozenset()  # these ask no key of their caller: a private network is the guard

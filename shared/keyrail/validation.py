@@ -15,12 +15,17 @@ _MALFORMED = Decision(Code.MALFORMED, "malformed")
 
 def check_key(text: str, need: Need, services: Services) -> Decision:
     """parse -> record and tombstone -> decision -> rate and quota. Raises: Unavailable, never a "no" instead."""
+    decision = examine(text, need, services)
+    return _within_limits(decision, services) if decision else decision
+
+
+def examine(text: str, need: Need, services: Services) -> Decision:
+    """As check_key, but counts against no limit."""
     try:
         presented = services.key_format.parse(text)
     except MalformedKey:
         return _MALFORMED
-    decision = _decide(presented, need, services)
-    return _within_limits(decision, services) if decision else decision
+    return _decide(presented, need, services)
 
 
 def _decide(presented: PresentedKey, need: Need, services: Services) -> Decision:

@@ -35,6 +35,11 @@ class PrometheusMetrics:
         self._breaker = prometheus.Gauge(
             "keyrail_vault_breaker_open", "1 while calls to Vault are refused at once.", registry=registry
         )
+        self._grace_still_used = prometheus.Counter(
+            "keyrail_grace_still_used",
+            "Retiring generations found in use with a tenth of their grace left.",
+            registry=registry,
+        )
         staleness = prometheus.Gauge(
             "keyrail_feed_age_seconds", "Since the change feed was last read; NaN before.", registry=registry
         )
@@ -65,6 +70,9 @@ class PrometheusMetrics:
 
     def breaker(self, is_open: bool) -> None:
         self._breaker.set(is_open)
+
+    def grace_still_used(self) -> None:
+        self._grace_still_used.inc()
 
     def exposition(self) -> tuple[bytes, str]:
         return self._prometheus.generate_latest(self._registry), self._prometheus.CONTENT_TYPE_LATEST

@@ -10,6 +10,7 @@ KeyrailError
 ├── EtagMismatch         FAILED_PRECONDITION  the record changed since it was read
 ├── RateLimited          RESOURCE_EXHAUSTED   try again after `retry_after_seconds`
 ├── Unavailable          UNAVAILABLE          the store could not answer; never a "no"
+│   └── DeliveryFailed   UNAVAILABLE          a sink could not be read or written
 ├── DeadlineExceeded     DEADLINE_EXCEEDED    the store answered too late
 └── Internal             INTERNAL             a defect of ours
 
@@ -92,6 +93,12 @@ class Unavailable(KeyrailError):
     def __init__(self, detail: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__("The key store can't answer right now. Try again shortly.", detail=detail)
         self.retry_after_seconds = retry_after_seconds
+
+
+class DeliveryFailed(Unavailable):
+    """A sink can't be read or written."""
+
+    code = "DELIVERY_FAILED"
 
 
 class DeadlineExceeded(KeyrailError):

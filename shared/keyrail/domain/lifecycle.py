@@ -1,20 +1,22 @@
 """How a record changes: pure steps from one record to the next, each written by one check-and-set.
 
-    stage -> deliver -> test -> promote -> retire (the clock)        docs/concepts.md "Rotation"
+    stage -> deliver -> test -> promote -> retire (the clock)        docs/rotation.md
 
-With a sink each step is a write of its own, so that a crash after any of them can be resumed by `rotation_id`.
-Without one, `rotate_at_once` stages and promotes in one write.
+With a sink, staging and promoting are a write each, and what lies between them shows in the sink itself
+(keyrail/rotation.py). Without one, `rotate_at_once` stages and promotes in one write.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from keyrail.domain.decisions import is_rotated_out
+from keyrail.domain.digest import fingerprint
 from keyrail.domain.errors import Conflict, InvalidArgument
 from keyrail.domain.records import Generation, KeyRecord, StoredKey, is_expired
 
 MAX_RETIRED_KEPT = 8  # their keys answer ROTATED_OUT; older ones are forgotten and answer NOT_FOUND
+RETRY_SECONDS, MAX_RETRY_SECONDS = 60, 3600  # between a tick's tries at a rotation that fails
+MAX_JITTER_SECONDS = 3600.0
 MAX_GRACE_SECONDS = 30 * 24 * 3600  # ours; a grace longer than a month is no rotation
 
 
@@ -59,7 +61,7 @@ def rotate_at_once(
     """
     emergency = grace_seconds == 0
     if emergency:
-        record = _retire_pending(record, now)
+        record = retire_pending(record, now)
     elif _is_repeat(record, rotation_id, now):
         return _replace_current(record, secret, now)
     staged = stage(record, secret, rotation_id=rotation_id, emergency=emergency, now=now)
@@ -68,18 +70,27 @@ def rotate_at_once(
 
 def _is_repeat(record: KeyRecord, rotation_id: str, now: datetime) -> bool:
     """Only within the grace: later the consumer may have moved on, and a repeat is a rotation like any other."""
-    retiring = _find(record, "retiring")
+    retiring = find_generation(record, "retiring")
     in_grace = retiring is not None and not is_rotated_out(retiring, now)
     return in_grace and record.rotation.rotation_id == rotation_id and record.rotation.step == "promoted"
 
 
 def stage(
-    record: KeyRecord, secret: NewSecret, *, rotation_id: str, now: datetime, emergency: bool = False
+    record: KeyRecord,
+    secret: NewSecret,
+    *,
+    rotation_id: str,
+    now: datetime,
+    emergency: bool = False,
+    lease_until: datetime | None = None,
 ) -> KeyRecord:
-    """Generation n+1 is pending. Raises: Conflict while another rotation, or a grace period, is running."""
-    if _find(record, "pending") is not None:
+    """Generation n+1 is pending, and whoever staged it is left alone until `lease_until`.
+
+    Raises: Conflict while another rotation, or a grace period, is running.
+    """
+    if find_generation(record, "pending") is not None:
         raise Conflict("Another rotation of this key is under way.", code="ROTATION_IN_PROGRESS")
-    retiring = _find(record, "retiring")
+    retiring = find_generation(record, "retiring")
     if retiring is not None and not is_rotated_out(retiring, now) and not emergency:
         raise Conflict(
             "The generation before is still in its grace period. Wait for it to end, repeat the last rotation "
@@ -93,17 +104,21 @@ def stage(
         pepper_version=secret.pepper_version,
         state="pending",
     )
-    rotation = replace(record.rotation, rotation_id=rotation_id, step="staged")
+    rotation = replace(record.rotation, rotation_id=rotation_id, step="staged", lease_until=lease_until)
     return replace(record, generations=(*tidy(record, now).generations, pending), rotation=rotation)
 
 
-def advance(record: KeyRecord, step: Literal["delivered", "tested"]) -> KeyRecord:
-    """The sink holds the pending generation (delivered), or its value was validated end to end (tested).
+def take_over(record: KeyRecord, secret: NewSecret | None, *, lease_until: datetime, now: datetime) -> KeyRecord:
+    """The rotation in flight, now run by somebody else. `secret` replaces the pending one where that reached nobody.
 
-    Raises: Conflict CONCURRENT_CHANGE where none is pending.
+    Raises: Conflict ROTATION_IN_PROGRESS while its runner's lease lasts, CONCURRENT_CHANGE where none is pending.
     """
     _require_pending(record)
-    return replace(record, rotation=replace(record.rotation, step=step))
+    if record.rotation.lease_until is not None and record.rotation.lease_until > now:
+        raise Conflict("Another rotation of this key is under way.", code="ROTATION_IN_PROGRESS")
+    if secret is not None:
+        record = replace_pending(record, secret)
+    return replace(record, rotation=replace(record.rotation, lease_until=lease_until))
 
 
 def replace_pending(record: KeyRecord, secret: NewSecret) -> KeyRecord:
@@ -116,7 +131,33 @@ def replace_pending(record: KeyRecord, secret: NewSecret) -> KeyRecord:
         replace(g, digest=secret.digest, pepper_version=secret.pepper_version) if g.state == "pending" else g
         for g in record.generations
     )
-    return replace(record, generations=generations, rotation=replace(record.rotation, step="staged"))
+    return replace(record, generations=generations)
+
+
+def note_failure(record: KeyRecord, now: datetime) -> KeyRecord:
+    """No tick tries again before `retry_at`: a minute, doubled with each failure in a row, at most an hour."""
+    failures = record.rotation.failures + 1
+    pause = min(MAX_RETRY_SECONDS, RETRY_SECONDS * 2 ** min(failures - 1, 10))
+    rotation = replace(record.rotation, failures=failures, retry_at=now + timedelta(seconds=pause), lease_until=None)
+    return replace(record, rotation=rotation)
+
+
+def end_grace(record: KeyRecord, now: datetime) -> KeyRecord:
+    """The retiring generation is retired now; nothing changes where there is none."""
+    generations = tuple(
+        replace(g, state="retired", retire_at=min(g.retire_at or now, now)) if g.state == "retiring" else g
+        for g in record.generations
+    )
+    return replace(record, generations=generations)
+
+
+def next_rotation_at(record: KeyRecord, now: datetime) -> datetime | None:
+    """One interval on, less up to a tenth of it: by the key's id, so that keys made together don't rotate together."""
+    interval = record.rotation.interval_seconds
+    if interval is None:
+        return None
+    spread = int(fingerprint(record.key_id)[:8], 16) / 2**32
+    return now + timedelta(seconds=interval - spread * min(interval / 10, MAX_JITTER_SECONDS))
 
 
 def promote(record: KeyRecord, *, grace_seconds: int, now: datetime) -> KeyRecord:
@@ -134,14 +175,19 @@ def promote(record: KeyRecord, *, grace_seconds: int, now: datetime) -> KeyRecor
     if record.lifetime_seconds is not None:
         expires_at = now + timedelta(seconds=record.lifetime_seconds)
     generations = (_promoted(generation, retire_at, now) for generation in record.generations)
-    rotation = record.rotation
-    next_at = now + timedelta(seconds=rotation.interval_seconds) if rotation.interval_seconds else None
     return tidy(
         replace(
             record,
             expires_at=expires_at,
             generations=tuple(generations),
-            rotation=replace(rotation, step="promoted", next_at=next_at),
+            rotation=replace(
+                record.rotation,
+                step="promoted",
+                next_at=next_rotation_at(record, now),
+                lease_until=None,
+                failures=0,
+                retry_at=None,
+            ),
         ),
         now,
     )
@@ -183,7 +229,7 @@ def _replace_current(record: KeyRecord, secret: NewSecret, now: datetime) -> Key
     return tidy(replace(record, generations=(*kept, current)), now)
 
 
-def _retire_pending(record: KeyRecord, now: datetime) -> KeyRecord:
+def retire_pending(record: KeyRecord, now: datetime) -> KeyRecord:
     """Kept as retired: a sink may hold its secret, so its number is never given to another."""
     generations = tuple(
         replace(g, state="retired", retire_at=now) if g.state == "pending" else g for g in record.generations
@@ -192,9 +238,9 @@ def _retire_pending(record: KeyRecord, now: datetime) -> KeyRecord:
 
 
 def _require_pending(record: KeyRecord) -> None:
-    if _find(record, "pending") is None:
+    if find_generation(record, "pending") is None:
         raise Conflict("No rotation is under way; another one has overtaken it.", code="CONCURRENT_CHANGE")
 
 
-def _find(record: KeyRecord, state: str) -> Generation | None:
+def find_generation(record: KeyRecord, state: str) -> Generation | None:
     return next((g for g in record.generations if g.state == state), None)

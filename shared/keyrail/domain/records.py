@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 SYSTEM_TENANT = "system"  # its keys act in every tenant; made by `keyrail bootstrap` only, or by each other
 
 GenerationState = Literal["pending", "current", "retiring", "retired"]
-RotationStep = Literal["staged", "delivered", "tested", "promoted"]
+RotationStep = Literal["staged", "promoted"]
 
 _STRICT: ConfigDict = {"extra": "forbid"}
 
@@ -43,7 +43,12 @@ class Context:
 @with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """`rotation_id` and `step` speak of the rotation in flight, or of the last one where step is "promoted"."""
+    """`rotation_id` and `step` speak of the rotation in flight, or of the last one where step is "promoted".
+
+    lease_until     whoever runs the rotation in flight is left alone until then
+    silent_seconds  the grace ends early once the retiring generation was not used for so long; None: it does not
+    failures        of the rotation in flight, in a row; no tick tries again before `retry_at`
+    """
 
     grace_seconds: StrictInt
     max_grace_seconds: StrictInt
@@ -52,6 +57,10 @@ class Rotation:
     sink: str | None = None
     rotation_id: str | None = None
     step: RotationStep | None = None
+    lease_until: AwareDatetime | None = None
+    silent_seconds: StrictInt | None = None
+    failures: StrictInt = 0
+    retry_at: AwareDatetime | None = None
 
 
 @with_config(_STRICT)

@@ -25,8 +25,17 @@ class GenerationView(Reply):
 
 
 class RotationView(Reply):
+    """`next_at`: when the next tick after it rotates the key. `failures` of the rotation in flight, in a row."""
+
     grace_seconds: int
     max_grace_seconds: int
+    interval_seconds: int | None = None
+    next_at: datetime | None = None
+    sink: str | None = None
+    silent_seconds: int | None = None
+    step: Literal["staged", "promoted"] | None = None
+    failures: int = 0
+    retry_at: datetime | None = None
 
 
 class KeyView(Reply):
@@ -106,5 +115,4 @@ def _limit(limit: Limit | None) -> LimitField | None:
 
 
 def _rotation(record: KeyRecord) -> RotationView:
-    rotation = record.rotation
-    return RotationView(grace_seconds=rotation.grace_seconds, max_grace_seconds=rotation.max_grace_seconds)
+    return RotationView(**{name: getattr(record.rotation, name) for name in RotationView.model_fields})

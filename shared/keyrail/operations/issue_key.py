@@ -6,36 +6,24 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from keyrail.announce import announce
 from keyrail.domain import fields
 from keyrail.domain.access import Caller
 from keyrail.domain.digest import fingerprint
 from keyrail.domain.errors import Conflict, Internal, InvalidArgument
-from keyrail.domain.fields import ContextField, LimitField, Request
+from keyrail.domain.fields import ContextField, LimitField, Request, RotationField
 from keyrail.domain.key_format import KEY_ID_CHARS, base62, new_key_id, new_secret
 from keyrail.domain.life_policy import LifePolicy
-from keyrail.domain.lifecycle import MAX_GRACE_SECONDS
 from keyrail.domain.records import SYSTEM_TENANT, Context, Generation, KeyRecord, Limit, Rotation, StoredKey
 from keyrail.domain.roles import Roles
+from keyrail.domain.sinks import parse_sink
 from keyrail.domain.views import KeyView
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
+from keyrail.rotation import schedule
 from keyrail.telemetry import note
 
 SCOPE = "keys:issue"
-DEFAULT_GRACE_SECONDS = 24 * 3600  # a day to roll the new key out
-
-
-class GraceField(Request):
-    """How long the generation before goes on being accepted after a rotation."""
-
-    grace_seconds: int = Field(default=DEFAULT_GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS)
-    max_grace_seconds: int = Field(default=MAX_GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.grace_seconds > self.max_grace_seconds:
-            raise ValueError("grace_seconds is greater than max_grace_seconds")
-        return self
 
 
 class IssueRequest(Request):
@@ -56,7 +44,7 @@ class IssueRequest(Request):
     context: ContextField = ContextField()
     rate: LimitField | None = None
     quota: LimitField | None = None
-    rotation: GraceField = GraceField()
+    rotation: RotationField = RotationField()
     idempotency_key: fields.IdempotencyKey | None = None
 
     @model_validator(mode="after")
@@ -91,9 +79,10 @@ def run(request: IssueRequest, caller: Caller, services: Services) -> IssueReply
     note(key_id=key_id)
     secret = new_secret()
     record = _record(request, caller, services, tenant, key_id, secret, life, now)
+    schedule(record, services)  # before the record, as the index: a hint without a record does no harm
     if not services.keys.create(record):
-        return _replay(record, services)
-    services.audit.write("key.issued", key_id=key_id, tenant=tenant, actor=caller.key_id, owner=request.owner)
+        return _replay(record, caller, services)
+    announce(services, "key.issued", record, actor=caller.key_id, change="1", owner=request.owner)
     key = services.key_format.assemble(key_id, secret)
     return IssueReply(**KeyView.fields_of(StoredKey(record, version=1), now), key=key)
 
@@ -170,10 +159,18 @@ def _record(
         context=Context(cidrs=tuple(request.context.cidrs), audiences=tuple(request.context.audiences)),
         rate=_limit(request.rate),
         quota=_limit(request.quota),
-        rotation=Rotation(**request.rotation.model_dump()),
+        rotation=_rotation(request, tenant, now),
         generations=(first,),
         request_fingerprint=_fingerprint(request),
     )
+
+
+def _rotation(request: IssueRequest, tenant: str, now: datetime) -> Rotation:
+    """With a sink the first rotation is due now: it brings the consumer its first key."""
+    asked = request.rotation
+    if asked.sink is not None:
+        parse_sink(asked.sink, tenant)
+    return Rotation(**asked.model_dump(), next_at=now if asked.sink is not None else None)
 
 
 def _limit(limit: LimitField | None) -> Limit | None:
@@ -186,13 +183,14 @@ def _fingerprint(request: IssueRequest) -> str | None:
     return fingerprint(request.model_dump_json(exclude={"idempotency_key"}))
 
 
-def _replay(record: KeyRecord, services: Services) -> IssueReply:
+def _replay(record: KeyRecord, caller: Caller, services: Services) -> IssueReply:
     """The key that the same Idempotency-Key made before; its secret was shown then and is kept nowhere."""
     stored = services.keys.find(record.key_id)
     if stored is None or record.request_fingerprint is None:
         raise Internal(f"id {record.key_id} is taken and can't be read")
     if stored.record.request_fingerprint != record.request_fingerprint:
         raise Conflict("This Idempotency-Key was used with another body.", code="IDEMPOTENCY_CONFLICT")
+    announce(services, "key.issued", stored.record, actor=caller.key_id, change="1", owner=stored.record.owner)
     return IssueReply(**KeyView.fields_of(stored, services.clock.now()), replayed=True)
 
 
@@ -206,5 +204,5 @@ OPERATION = Operation(
     reply=IssueReply,
     run=run,
     success_status=201,
-    codes=("ESCALATION", "OTHER_TENANT", "UNKNOWN_ROLE", "LIFETIME_TOO_LONG", "IDEMPOTENCY_CONFLICT"),
+    codes=("ESCALATION", "OTHER_TENANT", "UNKNOWN_ROLE", "LIFETIME_TOO_LONG", "BAD_SINK", "IDEMPOTENCY_CONFLICT"),
 )

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from keyrail.announce import announce
 from keyrail.domain import fields
 from keyrail.domain.access import Caller
 from keyrail.domain.digest import fingerprint
@@ -15,6 +16,7 @@ from keyrail.domain.records import StoredKey
 from keyrail.domain.views import KeyView
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
+from keyrail.rotation import SinkRotation, rotate_into_sink, schedule
 from keyrail.telemetry import note
 
 SCOPE = "keys:rotate"
@@ -30,9 +32,10 @@ class RotateRequest(Request):
 
 
 class RotateReply(KeyView):
-    """`key` is the whole new key, shown this once."""
+    """`key` is the whole new key, shown this once; absent where it went to the key's sink instead."""
 
-    key: str
+    key: str | None = None
+    delivered_to: str | None = None
     step: Literal["promoted"] = "promoted"
 
 
@@ -41,24 +44,40 @@ def run(request: RotateRequest, caller: Caller, services: Services) -> RotateRep
     caller.require_scope(SCOPE)
     stored = caller.require_visible(services.keys.find(request.key_id), request.key_id)
     record = stored.record
+    require_rotatable(stored, services.clock.now())
+    grace_seconds = grace_for(record, request.grace_seconds)
+    rotation_id = _rotation_id(request, caller)
+    if record.rotation.sink is not None:
+        rotated = rotate_into_sink(stored, SinkRotation(rotation_id, grace_seconds, caller.key_id), services)
+        return _reply(rotated, services, delivered_to=record.rotation.sink)
     # whoever rotates gets a key with all of its rights in hand
     caller.require_all_of(services.lookup.roles().effective(record.scopes, record.roles))
-    now = services.clock.now()
-    require_rotatable(stored, now)
+    return _to_the_caller(stored, rotation_id, grace_seconds, caller, services)
+
+
+def _to_the_caller(
+    stored: StoredKey, rotation_id: str, grace_seconds: int, caller: Caller, services: Services
+) -> RotateReply:
+    record = stored.record
     key = services.key_format.assemble(record.key_id, new_secret())
     rotated = rotate_at_once(
         record,
         _digested(key, services),
-        rotation_id=_rotation_id(request, caller),
-        grace_seconds=grace_for(record, request.grace_seconds),
-        now=now,
+        rotation_id=rotation_id,
+        grace_seconds=grace_seconds,
+        now=services.clock.now(),
     )
+    schedule(rotated, services)
     version = services.keys.replace(rotated, stored.version)
     if version is None:
         raise Conflict("The key was changed at the same moment; nothing was rotated.", code="ROTATION_IN_PROGRESS")
     services.feed.publish(record.key_id)
-    services.audit.write("rotation.promoted", key_id=record.key_id, tenant=record.tenant, actor=caller.key_id)
-    return RotateReply(**KeyView.fields_of(StoredKey(rotated, version), now), key=key)
+    announce(services, "rotation.promoted", rotated, actor=caller.key_id, change=rotation_id)
+    return _reply(StoredKey(rotated, version), services, key=key)
+
+
+def _reply(stored: StoredKey, services: Services, **extra: str) -> RotateReply:
+    return RotateReply(**KeyView.fields_of(stored, services.clock.now()), **extra)
 
 
 def _digested(key: str, services: Services) -> NewSecret:
