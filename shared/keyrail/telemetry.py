@@ -31,6 +31,7 @@ _VAULT_TOKEN = re.compile(r"(?:hv[sbr]|(?<![0-9A-Za-z])[sbr])\.[0-9A-Za-z_-]{20,
 _LIKE_A_VAULT_TOKEN = re.compile(r"\.[0-9A-Za-z_-]{20}")  # finds all of them, in JSON too, in a tenth of the time
 
 _logger = logging.getLogger("keyrail")
+audit_logger = logging.getLogger("keyrail.audit")
 
 
 def choose_correlation_id(traceparent: str | None, given: str | None) -> str:
@@ -157,3 +158,4 @@ def configure_logging(level: str = "INFO") -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     _logger.setLevel(level)
+    audit_logger.setLevel(logging.INFO)  # whatever `level` says: nobody turns the audit log off by the way
