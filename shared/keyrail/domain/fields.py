@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from keyrail.domain.key_format import ANY_KEY, KEY_ID
+from keyrail.domain.key_format import ANY_SECRET, KEY_ID
 from keyrail.domain.scopes import MAX_EXPRESSION_CHARS, MAX_SCOPE_CHARS, SCOPE_PATTERN, parse_expression
 
 MAX_METADATA_BYTES = 4096  # as JSON; a record stays far below Vault's 1 MiB a value
@@ -42,7 +42,7 @@ def _timestamp(value: object) -> datetime:
 
 
 def _no_key(text: str) -> str:
-    if ANY_KEY.search(text):
+    if ANY_SECRET.search(text):
         raise ValueError("holds something that looks like an API key; keys belong in no text that is kept")
     return text
 
