@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +12,18 @@ from urllib.parse import urlsplit
 
 
 @contextmanager
-def answering(answer: Callable[[socket.socket], None], heads: list[str] | None = None) -> Iterator[str]:
+def answering(
+    answer: Callable[[socket.socket], None], heads: list[str] | None = None, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """An address where each request's head is read (into `heads`), and `answer` then does what it likes."""
     listener = socket.create_server(("127.0.0.1", 0))
     accepted: list[socket.socket] = []
 
     def serve(connection: socket.socket) -> None:
         with suppress(OSError):  # the client hung up, which is what most of these tests are about
+            if tls is not None:
+                connection = tls.wrap_socket(connection, server_side=True)
+                accepted.append(connection)
             while head := connection.recv(65536):
                 if heads is not None:
                     heads.append(head.decode())
@@ -32,7 +38,7 @@ def answering(answer: Callable[[socket.socket], None], heads: list[str] | None =
 
     threading.Thread(target=accept, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         for each in [listener, *accepted]:
             with suppress(OSError):

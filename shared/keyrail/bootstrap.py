@@ -1,5 +1,6 @@
 """The composition root: settings to services, adapters chosen by name, built lazily, once a process."""
 
+import logging
 import os
 import secrets
 import threading
@@ -16,7 +17,7 @@ from keyrail.domain.life_policy import LifePolicy
 from keyrail.domain.roles import BUILT_IN_ROLES, Roles
 from keyrail.ports import ChangeFeed, Clock, KeyStore, Metrics, NoMetrics, PepperSource, RoleSource, Services
 from keyrail.settings import Settings, load_settings
-from keyrail.telemetry import configure_logging
+from keyrail.telemetry import configure_logging, log
 
 _Store = tuple[KeyStore, PepperSource, RoleSource, ChangeFeed]
 
@@ -116,7 +117,17 @@ def process_services() -> Services:
         return built[1]
     with _build_lock:
         if _built is None or _built[0] != os.getpid():
-            settings = load_settings()
-            configure_logging(settings.log_level)
-            _built = (os.getpid(), build_services(settings))
+            _built = (os.getpid(), _built_from_environment())
         return _built[1]
+
+
+def _built_from_environment() -> Services:
+    """Logs which setting is wrong: whoever calls the function is told only INTERNAL."""
+    configure_logging()
+    try:
+        settings = load_settings()
+        configure_logging(settings.log_level)
+        return build_services(settings)
+    except Internal as error:
+        log(logging.ERROR, "settings", code=error.code, detail=error.detail)
+        raise

@@ -8,6 +8,7 @@ from keyrail.domain.errors import MalformedKey, PermissionDenied, RateLimited, U
 from keyrail.domain.key_format import PresentedKey
 from keyrail.domain.records import StoredKey
 from keyrail.ports import Services
+from keyrail.telemetry import note
 
 OWN_AUDIENCE = "keyrail"  # a key bound to audiences needs this one to call Keyrail itself
 _MALFORMED = Decision(Code.MALFORMED, "malformed")
@@ -74,6 +75,7 @@ def authenticate(credential: str | None, ip: str | None, services: Services) -> 
     if decision.code in (Code.RATE_LIMITED, Code.QUOTA_EXCEEDED):
         raise RateLimited("Your key's limit is used up.", retry_after_seconds=decision.retry_after_seconds or 1)
     if decision.stored is None or decision.code is Code.ROTATED_OUT:
+        note(presented_id=decision.presented_id, presented_reason=decision.reason)  # what NOT_FOUND hides outside
         raise refusal(decision)
     record = decision.stored.record
     return Caller(record.key_id, record.tenant, record.owner, decision.scopes, usable=bool(decision)), decision

@@ -1,11 +1,10 @@
-"""Audit events as JSON lines of kind "audit" on standard output, apart from the request lines."""
+"""Audit events as JSON lines of kind "audit" on standard output, apart from the request lines, at every log level."""
 
-import logging
 from typing import Any
 
-from keyrail.telemetry import log
+from keyrail.telemetry import audit_logger
 
 
 class JsonAuditLog:
     def write(self, event: str, **facts: Any) -> None:
-        log(logging.INFO, "audit", event=event, **facts)
+        audit_logger.info("audit", extra={"facts": {"event": event, **facts}})

@@ -29,6 +29,7 @@ from keyrail.triggers.cli_bootstrap import Bootstrap
 
 GATEWAY_SECONDS = 15.0
 POLL_SECONDS = 0.5
+SILENT_POLLS = 3  # of OpenBao in a row: one may be lost on a busy machine
 Say = Callable[[str], None]
 
 
@@ -49,7 +50,7 @@ class System:
         self._stack = contextlib.ExitStack()
         self._functions: list[Function] = []
         self._gateway: Child | None = None
-        self._vault_pid: int | None = None
+        self._vault_address = ""
 
     def __enter__(self) -> Self:
         """Returns when every function is ready. Raises: CannotRun, OpenBaoError, FunctionError, GatewayError."""
@@ -65,13 +66,15 @@ class System:
 
     def watch(self) -> None:
         """Until something ends that should not. Raises: FunctionError, CannotRun."""
+        silent = 0
         while True:
             for function in self._functions:
                 function.require_running()
             if self._gateway is not None and not self._gateway.is_running():
                 raise CannotRun(f"the gateway ended {self._gateway.epitaph()}")
-            if self._vault_pid is not None and _has_ended(self._vault_pid):
-                raise CannotRun(f"OpenBao ended; its log is {self.folder / 'openbao' / 'server.log'}")
+            silent = 0 if answers(f"{self._vault_address}/v1/sys/health") else silent + 1
+            if silent == SILENT_POLLS:
+                raise CannotRun(f"OpenBao answers no more; its log is {self.folder / 'openbao' / 'server.log'}")
             time.sleep(POLL_SECONDS)
 
     def _start(self) -> None:
@@ -84,7 +87,7 @@ class System:
         self._say("OpenBao starts ...")
         vault = self._stack.enter_context(OpenBao(self.folder / "openbao"))
         self._say(f"OpenBao is up at {vault.address}")
-        self._vault_pid = vault.pid
+        self._vault_address = vault.address
         self._bootstrap(vault)
         self._start_functions(sources, vault.address)
         self._start_gateway()
@@ -170,8 +173,3 @@ class System:
             self._say(f"No API page: {error}")
             return None
         return self.folder / "docs"
-
-
-def _has_ended(child_pid: int) -> bool:
-    """Leaves its exit status to whoever waits for it."""
-    return os.waitid(os.P_PID, child_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

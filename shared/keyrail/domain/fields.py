@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from keyrail.domain.key_format import ANY_KEY, KEY_ID
+from keyrail.domain.key_format import ANY_SECRET, KEY_ID
 from keyrail.domain.lifecycle import MAX_GRACE_SECONDS
 from keyrail.domain.scopes import MAX_EXPRESSION_CHARS, MAX_SCOPE_CHARS, SCOPE_PATTERN, parse_expression
 
@@ -52,7 +52,7 @@ def _timestamp(value: object) -> datetime:
 
 
 def _no_key(text: str) -> str:
-    if ANY_KEY.search(text):
+    if ANY_SECRET.search(text):
         raise ValueError("holds something that looks like an API key; keys belong in no text that is kept")
     return text
 

@@ -24,6 +24,10 @@ ANY_KEY = re.compile(  # a key of any deployment anywhere in a text; SECURITY.md
     rf"[a-z][a-z0-9]{{0,11}}_[a-z][a-z0-9]{{0,11}}_[0-9A-Za-z]{{{KEY_ID_CHARS}}}"
     rf"_[0-9A-Za-z]{{{SECRET_CHARS + CHECKSUM_CHARS}}}"
 )
+ANY_SECRET = re.compile(  # what of a key must reach no text that is kept
+    # Its labels are not asked for: they may be glued to other letters. Nor is its checksum: it follows from the rest.
+    rf"_[0-9A-Za-z]{{{KEY_ID_CHARS}}}_[0-9A-Za-z]{{{SECRET_CHARS},{SECRET_CHARS + CHECKSUM_CHARS}}}"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Makes a key and shows it once. docs/operations/issue_key.md"""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
@@ -180,7 +181,8 @@ def _limit(limit: LimitField | None) -> Limit | None:
 def _fingerprint(request: IssueRequest) -> str | None:
     if request.idempotency_key is None:
         return None
-    return fingerprint(request.model_dump_json(exclude={"idempotency_key"}))
+    asked = request.model_dump(mode="json", exclude={"idempotency_key"})
+    return fingerprint(json.dumps(asked, sort_keys=True))  # the order of names is no part of a JSON object
 
 
 def _replay(record: KeyRecord, caller: Caller, services: Services) -> IssueReply:

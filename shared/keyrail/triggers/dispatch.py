@@ -17,6 +17,7 @@ from keyrail.ports import Services
 from keyrail.telemetry import correlation_id, log, noted
 from keyrail.validation import authenticate, refusal
 
+_TOLD_OF_A_DENIAL = ("key_id", "presented_id", "presented_reason")
 _ANYONE = Caller(key_id="anyone", tenant=SYSTEM_TENANT, owner="anyone", scopes=("keys:validate",))
 
 
@@ -54,10 +55,10 @@ def dispatch(operation: Operation, call: Call, services: Services) -> Outcome:
     try:
         outcome = _run(operation, call, services, facts)
     except KeyrailError as error:
-        outcome = Outcome(error=error)
+        outcome = Outcome(error=error, caller_decision=facts.caller_decision)
     except Exception as error:
         logging.getLogger("keyrail").exception("unforeseen")
-        outcome = Outcome(error=Internal(type(error).__name__))
+        outcome = Outcome(error=Internal(type(error).__name__), caller_decision=facts.caller_decision)
     seconds = time.perf_counter() - started
     services.metrics.request(operation.name, outcome.code, seconds)
     _write_line(operation, outcome, facts, seconds, services)
@@ -67,23 +68,26 @@ def dispatch(operation: Operation, call: Call, services: Services) -> Outcome:
 
 
 class _Facts:
-    __slots__ = ("actor", "noted")
+    __slots__ = ("actor", "caller_decision", "noted")
 
     def __init__(self) -> None:
         self.actor: str | None = None
+        self.caller_decision: Decision | None = None
         self.noted: dict[str, Any] = {}
 
 
 def _run(operation: Operation, call: Call, services: Services, facts: _Facts) -> Outcome:
     credential = call.credential()
     if operation.name in services.open_operations and credential is None:
-        caller, decision = _ANYONE, None
-    else:
-        caller, decision = authenticate(credential, call.ip, services)
-        facts.actor = caller.key_id
-        if not caller.usable and not operation.by_possession:
-            raise refusal(decision)
-    return Outcome(reply=operation.run(call.parse(), caller, services), caller_decision=decision)
+        return Outcome(reply=operation.run(call.parse(), _ANYONE, services))
+    caller, decision = authenticate(credential, call.ip, services)
+    facts.actor, facts.caller_decision = caller.key_id, decision
+    if not caller.usable and not operation.by_possession:
+        raise refusal(decision)
+    request = call.parse()
+    if not caller.usable and getattr(request, "key_id", None) != caller.key_id:
+        raise refusal(decision)
+    return Outcome(reply=operation.run(request, caller, services), caller_decision=decision)
 
 
 def _write_line(operation: Operation, outcome: Outcome, facts: _Facts, seconds: float, services: Services) -> None:
@@ -102,4 +106,5 @@ def _write_line(operation: Operation, outcome: Outcome, facts: _Facts, seconds: 
         **facts.noted,
     )
     if isinstance(error, PermissionDenied) or (isinstance(error, Unauthenticated) and error.code is not Code.MISSING):
-        services.audit.write("access.denied", operation=operation.name, code=error.code, actor=facts.actor)
+        told = {name: facts.noted[name] for name in _TOLD_OF_A_DENIAL if name in facts.noted}
+        services.audit.write("access.denied", operation=operation.name, code=error.code, actor=facts.actor, **told)

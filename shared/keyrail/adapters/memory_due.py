@@ -1,0 +1,28 @@
+"""The due index within one process."""
+
+import threading
+from datetime import datetime
+
+from keyrail.ports import DueEntry
+
+
+class MemoryDueIndex:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: set[DueEntry] = set()
+
+    def add(self, entry: DueEntry) -> None:
+        with self._lock:
+            self._entries.add(_to_the_minute(entry))
+
+    def remove(self, entry: DueEntry) -> None:
+        with self._lock:
+            self._entries.discard(_to_the_minute(entry))
+
+    def due(self, now: datetime) -> list[DueEntry]:
+        with self._lock:
+            return sorted((entry for entry in self._entries if entry.at <= now), key=lambda entry: entry.at)
+
+
+def _to_the_minute(entry: DueEntry) -> DueEntry:
+    return DueEntry(entry.at.replace(second=0, microsecond=0), entry.kind, entry.subject)

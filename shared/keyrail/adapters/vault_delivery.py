@@ -1,0 +1,42 @@
+"""The sink `vault:<tenant>/<name>`: a KV v2 mount of its own, which consumers read under policies of their own.
+
+The document: {"api_key": "<whole key>", "key_id": ..., "generation": n}: what Vault Agent, the Vault Secrets Operator
+and External Secrets read.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from keyrail.adapters.vault_paths import SecretPath
+from keyrail.adapters.vault_session import VaultSession
+from keyrail.domain.errors import DeadlineExceeded, DeliveryFailed, Unavailable
+from keyrail.domain.sinks import Sink
+from keyrail.ports import Delivered
+
+
+class VaultKeyDelivery:
+    """1 request to Vault each. `session` is of the delivery mount."""
+
+    def __init__(self, session: VaultSession) -> None:
+        self._session = session
+
+    def read(self, sink: Sink) -> Delivered | None:
+        with _as_delivery_failed("read"):
+            found = self._session.read(SecretPath(sink.segments))
+        return None if found is None else Delivered(str(found.data.get("api_key", "")), found.version)
+
+    def write(self, sink: Sink, key: str, key_id: str, generation: int, version: int) -> bool:
+        path = SecretPath(sink.segments)
+        document = {"api_key": key, "key_id": key_id, "generation": generation}
+        with _as_delivery_failed("written"):
+            if version == 0:
+                return self._session.create(path, document) is None
+            return self._session.replace(path, document, version) is not None
+
+
+@contextmanager
+def _as_delivery_failed(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (Unavailable, DeadlineExceeded) as error:
+        raise DeliveryFailed(f"the sink could not be {what}: {error.detail}") from error

@@ -1,0 +1,63 @@
+"""What a tick must look at: due/<hour>/<minute>-<kind>-<name>, such as due/2026112414/30-k-<key id>.
+
+The minute is in the name, so listing an hour tells what is due; the future hours are never listed. A key's name is
+its id. A config's is a fingerprint, and its document holds the name: names have slashes, segments don't.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from keyrail.adapters.vault_paths import SecretPath
+from keyrail.adapters.vault_session import VaultSession
+from keyrail.domain.digest import fingerprint
+from keyrail.domain.errors import Unavailable
+from keyrail.ports import DueEntry
+
+_FOLDER = SecretPath(("due",))
+_HOUR = re.compile(r"\d{10}")
+_NAME = re.compile(r"(\d\d)-([kc])-([0-9A-Za-z]+)")
+
+
+class VaultDueIndex:
+    """Requests to Vault: add 1, remove 1, due 1 + one an hour that has entries, and one a config."""
+
+    def __init__(self, session: VaultSession) -> None:
+        self._session = session
+
+    def add(self, entry: DueEntry) -> None:
+        self._session.create(_path(entry), {} if entry.kind == "key" else {"name": entry.subject})
+
+    def remove(self, entry: DueEntry) -> None:
+        self._session.delete(_path(entry))
+
+    def due(self, now: datetime) -> list[DueEntry]:
+        return sorted(self._due(now), key=lambda entry: entry.at)
+
+    def _due(self, now: datetime) -> Iterator[DueEntry]:
+        this_hour = now.strftime("%Y%m%d%H")
+        for folder in self._session.list(_FOLDER):
+            hour = folder.rstrip("/")
+            if not _HOUR.fullmatch(hour) or hour > this_hour:
+                continue
+            for name in self._session.list(SecretPath(("due", hour))):
+                entry = self._entry(hour, name)
+                if entry is not None and entry.at <= now:
+                    yield entry
+
+    def _entry(self, hour: str, name: str) -> DueEntry | None:
+        """None where it was removed since it was listed."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise Unavailable("the due index holds a name that is not ours")
+        at = datetime.strptime(hour + match[1], "%Y%m%d%H%M").replace(tzinfo=UTC)
+        if match[2] == "k":
+            return DueEntry(at, "key", match[3])
+        found = self._session.read(SecretPath(("due", hour, name)))
+        return None if found is None else DueEntry(at, "config", str(found.data.get("name", "")))
+
+
+def _path(entry: DueEntry) -> SecretPath:
+    at = entry.at.astimezone(UTC)
+    name = f"k-{entry.subject}" if entry.kind == "key" else f"c-{fingerprint(entry.subject)[:32]}"
+    return SecretPath(("due", at.strftime("%Y%m%d%H"), f"{at.minute:02}-{name}"))

@@ -1,0 +1,80 @@
+"""One fresh deployment a test; the functions themselves are loaded once, as functions-framework loads them."""
+
+import io
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import functions_framework
+import pytest
+from deployment import Deployment, MovedClock
+from flask.testing import FlaskClient
+
+from keyrail import bootstrap
+from keyrail.settings import load_settings
+from keyrail.telemetry import configure_logging
+
+SETTINGS = {"KEYRAIL_STORE": "memory", "KEYRAIL_FEED_POLL": "inline", "KEYRAIL_LOG_LEVEL": "INFO"}
+
+
+@pytest.fixture(scope="session")
+def client_of() -> Callable[[str], FlaskClient]:
+    @cache
+    def client(operation: str) -> FlaskClient:
+        app = functions_framework.create_app("handler", f"functions/{operation}/main.py", "http")
+        return app.test_client()  # type: ignore[no-any-return]
+
+    return client
+
+
+@pytest.fixture
+def settings() -> dict[str, str]:
+    """Overridden by whoever wants others."""
+    return SETTINGS
+
+
+@pytest.fixture
+def deployment(
+    monkeypatch: pytest.MonkeyPatch, client_of: Callable[[str], FlaskClient], settings: dict[str, str]
+) -> Deployment:
+    clock = MovedClock()
+    monkeypatch.setattr(bootstrap, "SystemClock", lambda: clock)
+    services = bootstrap.build_services(load_settings(settings))
+    monkeypatch.setattr(bootstrap, "_built", (os.getpid(), services))
+    return Deployment(services, clock, client_of)
+
+
+class Output:
+    """All that the process wrote: to its log, and past it."""
+
+    def __init__(self, stream: io.StringIO) -> None:
+        self._stream = stream
+
+    @property
+    def text(self) -> str:
+        return self._stream.getvalue()
+
+    def lines(self, kind: str) -> list[dict[str, Any]]:
+        return [line for line in map(json.loads, self.text.splitlines()) if line["kind"] == kind]
+
+    def clear(self) -> None:
+        self._stream.seek(0)
+        self._stream.truncate()
+
+
+@pytest.fixture
+def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[Output]:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    root, ours = logging.getLogger(), logging.getLogger("keyrail")
+    before = (root.handlers[:], root.level, ours.level)
+    configure_logging()
+    yield Output(stream)
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
