@@ -4,6 +4,8 @@ import logging
 import os
 import secrets
 import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
 from keyrail.adapters.json_audit import JsonAuditLog
@@ -15,52 +17,122 @@ from keyrail.domain.errors import Internal
 from keyrail.domain.key_format import KeyFormat
 from keyrail.domain.life_policy import LifePolicy
 from keyrail.domain.roles import BUILT_IN_ROLES, Roles
-from keyrail.ports import ChangeFeed, Clock, KeyStore, Metrics, NoMetrics, PepperSource, RoleSource, Services
+from keyrail.ports import (
+    ChangeFeed,
+    Clock,
+    DueIndex,
+    EventOutbox,
+    KeyDelivery,
+    KeyStore,
+    Metrics,
+    NoMetrics,
+    PepperSource,
+    RoleSource,
+    Services,
+    UsageLog,
+)
 from keyrail.settings import Settings, load_settings
 from keyrail.telemetry import configure_logging, log
 
-_Store = tuple[KeyStore, PepperSource, RoleSource, ChangeFeed]
+if TYPE_CHECKING:
+    from keyrail.adapters.vault_session import VaultSession
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stores:
+    """The adapters of one technology for everything that is kept."""
+
+    keys: KeyStore
+    peppers: PepperSource
+    roles: RoleSource
+    feed: ChangeFeed
+    delivery: KeyDelivery
+    due: DueIndex
+    usage: UsageLog
+    outbox: EventOutbox
 
 
 def build_services(settings: Settings) -> Services:
     """Opens no connection: adapters do at their first use."""
     clock = SystemClock()
     metrics = _metrics(settings, clock)
-    keys, peppers, roles, feed = (
-        _memory_store() if settings.store == "memory" else _vault_store(settings, metrics, clock)
-    )
+    stores = _memory_stores() if settings.store == "memory" else _vault_stores(settings, metrics, clock)
     return Services(
         key_format=KeyFormat(settings.prefix, settings.environment),
         life_policy=LifePolicy(settings.default_lifetime_seconds, settings.max_lifetime_seconds or None),
-        keys=keys,
-        lookup=CachedLookup(keys, peppers, roles, feed, clock, metrics, _cache_bounds(settings)),
-        feed=feed,
+        keys=stores.keys,
+        lookup=CachedLookup(
+            stores.keys, stores.peppers, stores.roles, stores.feed, clock, metrics, _cache_bounds(settings)
+        ),
+        feed=stores.feed,
         audit=JsonAuditLog(),
         limiter=MemoryRateLimiter(clock.elapsed_seconds),
         clock=clock,
+        delivery=stores.delivery,
+        due=stores.due,
+        usage=stores.usage,
+        outbox=stores.outbox if settings.event_sink else None,
+        rotation_lease_seconds=settings.rotation_lease_seconds,
         metrics=metrics,
         open_operations=frozenset({"validate_key"} if settings.validate_open else ()),
     )
 
 
-def _memory_store() -> _Store:
+def _memory_stores() -> _Stores:
     """For trying things out: everything is gone with the process, and nobody else sees it."""
+    from keyrail.adapters.memory_delivery import MemoryKeyDelivery
     from keyrail.adapters.memory_documents import MemoryPepperSource, MemoryRoleSource
+    from keyrail.adapters.memory_due import MemoryDueIndex
     from keyrail.adapters.memory_feed import MemoryChangeFeed
     from keyrail.adapters.memory_keys import MemoryKeyStore
+    from keyrail.adapters.memory_outbox import MemoryEventOutbox
+    from keyrail.adapters.memory_usage import MemoryUsageLog
 
-    peppers = Peppers(1, {1: secrets.token_bytes(PEPPER_BYTES)})
-    return MemoryKeyStore(), MemoryPepperSource(peppers), MemoryRoleSource(Roles(BUILT_IN_ROLES)), MemoryChangeFeed()
+    return _Stores(
+        keys=MemoryKeyStore(),
+        peppers=MemoryPepperSource(Peppers(1, {1: secrets.token_bytes(PEPPER_BYTES)})),
+        roles=MemoryRoleSource(Roles(BUILT_IN_ROLES)),
+        feed=MemoryChangeFeed(),
+        delivery=MemoryKeyDelivery(),
+        due=MemoryDueIndex(),
+        usage=MemoryUsageLog(),
+        outbox=MemoryEventOutbox(),
+    )
 
 
-def _vault_store(settings: Settings, metrics: Metrics, clock: Clock) -> _Store:
+def _vault_stores(settings: Settings, metrics: Metrics, clock: Clock) -> _Stores:
     from keyrail.adapters.vault_documents import VaultPepperSource, VaultRoleSource
+    from keyrail.adapters.vault_due import VaultDueIndex
     from keyrail.adapters.vault_feed import VaultChangeFeed
     from keyrail.adapters.vault_keys import VaultKeyStore
+    from keyrail.adapters.vault_outbox import VaultEventOutbox
     from keyrail.adapters.vault_session import VaultSession
+    from keyrail.adapters.vault_usage import VaultUsageLog
 
-    session = VaultSession(vault_config(settings), metrics, clock.elapsed_seconds)
-    return VaultKeyStore(session), VaultPepperSource(session), VaultRoleSource(session), VaultChangeFeed(session)
+    config = vault_config(settings)
+    session = VaultSession(config, metrics, clock.elapsed_seconds)
+    delivery_session = VaultSession(replace(config, mount=settings.delivery_mount), metrics, clock.elapsed_seconds)
+    return _Stores(
+        keys=VaultKeyStore(session),
+        peppers=VaultPepperSource(session),
+        roles=VaultRoleSource(session),
+        feed=VaultChangeFeed(session),
+        delivery=_delivery(settings, delivery_session),
+        due=VaultDueIndex(session),
+        usage=VaultUsageLog(session, clock.elapsed_seconds),
+        outbox=VaultEventOutbox(session),
+    )
+
+
+def _delivery(settings: Settings, session: "VaultSession") -> KeyDelivery:
+    from keyrail.adapters.delivery_by_kind import DeliveryByKind
+    from keyrail.adapters.file_delivery import FileKeyDelivery
+    from keyrail.adapters.vault_delivery import VaultKeyDelivery
+
+    by_kind: dict[str, KeyDelivery] = {"vault": VaultKeyDelivery(session)}
+    if settings.sink_dir is not None:
+        by_kind["file"] = FileKeyDelivery(Path(settings.sink_dir))
+    return DeliveryByKind(by_kind)
 
 
 def vault_config(settings: Settings) -> VaultConfig:

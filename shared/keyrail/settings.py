@@ -32,6 +32,15 @@ class Settings(BaseModel):
     max_stale_seconds: float = Field(5.0, alias="KEYRAIL_MAX_STALE_SECONDS", ge=1, le=60)
     cache_ttl_seconds: float = Field(10.0, alias="KEYRAIL_CACHE_TTL_SECONDS", ge=0, le=300)
     cache_max_keys: int = Field(20_000, alias="KEYRAIL_CACHE_MAX_KEYS", ge=0)
+    rotation_lease_seconds: float = Field(30.0, alias="KEYRAIL_ROTATION_LEASE_SECONDS", ge=1, le=600)
+    """For how long a rotation in flight is left to whoever runs it."""
+    delivery_mount: str = Field(
+        "keyrail-delivery", alias="KEYRAIL_DELIVERY_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$"
+    )
+    sink_dir: str | None = Field(None, alias="KEYRAIL_SINK_DIR")
+    """The folder of `file:` sinks; without it there are none."""
+    event_sink: str | None = Field(None, alias="K_SINK", pattern=r"^https?://[^\s]+$")
+    """Where lifecycle events are posted to as CloudEvents; Knative's SinkBinding sets it."""
     metrics: Literal["prometheus", "none"] = Field("prometheus", alias="KEYRAIL_METRICS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="KEYRAIL_LOG_LEVEL")
 

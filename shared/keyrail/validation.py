@@ -17,7 +17,10 @@ _MALFORMED = Decision(Code.MALFORMED, "malformed")
 def check_key(text: str, need: Need, services: Services) -> Decision:
     """parse -> record and tombstone -> decision -> rate and quota. Raises: Unavailable, never a "no" instead."""
     decision = examine(text, need, services)
-    return _within_limits(decision, services) if decision else decision
+    if not decision:
+        return decision
+    _remember_use(decision, services)
+    return _within_limits(decision, services)
 
 
 def examine(text: str, need: Need, services: Services) -> Decision:
@@ -50,6 +53,13 @@ def _decide_on(presented: PresentedKey, stored: StoredKey | None, need: Need, se
         return decide(presented, stored, lookup.peppers(), lookup.roles(), need, now)
     except KeyError as error:
         raise Unavailable(f"pepper version {error.args[0]} is not in Vault") from error
+
+
+def _remember_use(decision: Decision, services: Services) -> None:
+    stored, generation = decision.stored, decision.generation
+    if stored is not None and generation is not None:
+        is_retiring = generation.state == "retiring"
+        services.usage.used(stored.record.key_id, generation.n, services.clock.now(), is_retiring=is_retiring)
 
 
 def _within_limits(decision: Decision, services: Services) -> Decision:

@@ -102,6 +102,13 @@ class VaultSession:
                 return sorted(names)
         raise Unavailable(f"Vault's answer to listing {folder} is no list of names")
 
+    def delete(self, path: SecretPath) -> None:
+        """All versions, for good; also where nothing is there. Raises: Unavailable, Denied, DeadlineExceeded."""
+        kv = self._process().hvac().secrets.kv.v2
+        reply = kv.delete_metadata_and_all_versions(str(path), mount_point=self._config.mount)
+        if reply.status not in (200, 204) and not is_absent(reply):
+            raise refusal(reply)
+
     def close(self) -> None:
         """Closes this process's idle connections; a later call opens new ones and logs in again."""
         process = self._by_pid.pop(os.getpid(), None)

@@ -1,6 +1,6 @@
 """Gives a key its next secret; the key id stays. docs/operations/rotate.md"""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -76,7 +76,7 @@ def _to_the_caller(
     return _reply(StoredKey(rotated, version), services, key=key)
 
 
-def _reply(stored: StoredKey, services: Services, **extra: str) -> RotateReply:
+def _reply(stored: StoredKey, services: Services, **extra: Any) -> RotateReply:
     return RotateReply(**KeyView.fields_of(stored, services.clock.now()), **extra)
 
 
