@@ -193,17 +193,14 @@ class Found:
 
 
 class KeyLookup(Protocol):
-    """What validation reads: the store itself, or a cache that knows how stale it may be."""
+    """What validation reads: the store itself, or a cache that knows how stale it may be. `anew` asks the store; what
+    is held stays held until the store has answered."""
 
-    def find(self, key_id: str) -> Found: ...
+    def find(self, key_id: str, *, anew: bool = False) -> Found: ...
 
-    def peppers(self) -> Peppers: ...
+    def peppers(self, *, anew: bool = False) -> Peppers: ...
 
     def roles(self) -> Roles: ...
-
-    def forget(self, name: str) -> None:
-        """Drop what this process holds of `name`."""
-        ...
 
 
 class Metrics(Protocol):

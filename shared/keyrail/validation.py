@@ -34,12 +34,13 @@ def examine(text: str, need: Need, services: Services) -> Decision:
 
 def _decide(presented: PresentedKey, need: Need, services: Services) -> Decision:
     """From memory where that can answer. A secret that memory does not know may be newer than memory (a key just
-    rotated), so the store is asked; and then a wrong secret takes as long as an unknown id."""
+    rotated), so the store is asked; and then a wrong secret takes as long as an unknown id. Whoever knows only the
+    id can't make us forget: the right secret is still answered from memory while the store is away."""
     found = services.lookup.find(presented.key_id)
     decision = _decide_on(presented, found.stored, need, services)
     if found.from_memory and decision.stored is None and decision.reason == "wrong_secret":
-        services.lookup.forget(presented.key_id)
-        decision = _decide_on(presented, services.lookup.find(presented.key_id).stored, need, services)
+        found = services.lookup.find(presented.key_id, anew=True)
+        decision = _decide_on(presented, found.stored, need, services)
     return decision
 
 
@@ -48,9 +49,9 @@ def _decide_on(presented: PresentedKey, stored: StoredKey | None, need: Need, se
     try:
         return decide(presented, stored, lookup.peppers(), lookup.roles(), need, now)
     except KeyError:  # a digest of a pepper newer than the ones held here
-        lookup.forget("pepper")
+        peppers = lookup.peppers(anew=True)
     try:
-        return decide(presented, stored, lookup.peppers(), lookup.roles(), need, now)
+        return decide(presented, stored, peppers, lookup.roles(), need, now)
     except KeyError as error:
         raise Unavailable(f"pepper version {error.args[0]} is not in Vault") from error
 

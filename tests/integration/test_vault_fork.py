@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import stat
 import time
@@ -30,6 +31,7 @@ def in_child(work: Callable[[], object]) -> tuple[int, int]:
         os.close(writing)
         return pid, reading
     code = 1
+    signal.alarm(20)  # a child that found a lock held for ever must not hold the whole run
     try:
         os.write(writing, json.dumps(work()).encode())
         code = 0

@@ -28,6 +28,8 @@ OWN = {"owner": "svc", "name": "a key"}
         (IssueRequest, OWN | {"roles": [KEY]}),
         (IssueRequest, OWN | {"labels": {KEY: "x"}}),
         (IssueRequest, OWN | {"labels": {"team": KEY}}),
+        (IssueRequest, OWN | {"labels": {KEY: KEY}}),
+        (IssueRequest, OWN | {"labels": {KEY: 1}}),
         (IssueRequest, OWN | {"metadata": {"deep": [{"down": KEY}]}}),
         (IssueRequest, OWN | {"expires_at": KEY}),
         (IssueRequest, OWN | {"lifetime_seconds": KEY}),

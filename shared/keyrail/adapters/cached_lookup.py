@@ -6,6 +6,7 @@
                     │ no           │ no: read it now; not for max_stale: │ no
                     └──────────────┴───────── read through ──────────────┘
 
+An entry in use is read anew before its TTL ends; where that fails it is believed until then.
 Three bounds, each on its own enough: the feed (about a second), `max_stale_seconds` without a feed, and the TTL.
 """
 
@@ -23,6 +24,8 @@ from keyrail.domain.roles import Roles
 from keyrail.ports import ChangeFeed, Clock, Found, KeyStore, Metrics, PepperSource, RoleSource
 from keyrail.telemetry import log
 
+LOCK_SECONDS = 0.25  # for another thread's reading of the feed, which takes milliseconds or does not come
+
 T = TypeVar("T")
 
 
@@ -35,13 +38,18 @@ class CacheBounds:
     max_keys: int = 20_000  # about 2 KB each
     background: bool = True  # False where a process is frozen between requests: then the feed is read inline
 
+    def refresh_after(self, ttl_seconds: float) -> float:
+        """So early that what is in use would last for all of `max_stale_seconds`, should the store go away."""
+        return max(ttl_seconds - self.max_stale_seconds, ttl_seconds / 2)
+
 
 class _Entry:
-    __slots__ = ("read_at", "value")
+    __slots__ = ("read_at", "refresh_at", "value")
 
-    def __init__(self, value: Any, read_at: float) -> None:
+    def __init__(self, value: Any, read_at: float, refresh_at: float) -> None:
         self.value = value
         self.read_at = read_at
+        self.refresh_at = refresh_at
 
 
 class CachedLookup:
@@ -63,45 +71,60 @@ class CachedLookup:
         self._seq: int | None = None
         self._feed_read_at = self._feed_tried_at = float("-inf")
         self._inline_after = bounds.poll_seconds * (1.25 if bounds.background else 1.0)
+        self._retry_after = self._inline_after if bounds.background else bounds.poll_seconds / 2
         self._poller: threading.Thread | None = None
 
-    def find(self, key_id: str) -> Found:
-        held = self._held(key_id, self._bounds.ttl_seconds)
-        if held is None:
-            self._metrics.cache("miss")
-            return Found(self._read_through(key_id, lambda: self._keys.find(key_id)), from_memory=False)
-        self._metrics.cache("hit")
-        return Found(held, from_memory=True)
+    def find(self, key_id: str, *, anew: bool = False) -> Found:
+        ttl, load = self._bounds.ttl_seconds, lambda: self._keys.find(key_id)
+        stored, from_memory = self._value(key_id, ttl, load, anew=anew)
+        self._metrics.cache("hit" if from_memory else "miss")
+        return Found(stored, from_memory)
 
-    def peppers(self) -> Peppers:
-        held = self._held("pepper", self._bounds.document_ttl_seconds)
-        return self._read_through("pepper", self._peppers.read) if held is None else held
+    def peppers(self, *, anew: bool = False) -> Peppers:
+        return self._value("pepper", self._bounds.document_ttl_seconds, self._peppers.read, anew=anew)[0]
 
     def roles(self) -> Roles:
-        held = self._held("roles", self._bounds.document_ttl_seconds)
-        return self._read_through("roles", self._roles.read) if held is None else held
+        return self._value("roles", self._bounds.document_ttl_seconds, self._roles.read)[0]
 
-    def forget(self, name: str) -> None:
-        with self._lock:
-            self._entries.pop(name, None)
+    def _value(self, name: str, ttl_seconds: float, load: Callable[[], T], *, anew: bool = False) -> tuple[T, bool]:
+        """The value, and whether it is from memory."""
+        entry = None if anew else self._held(name, ttl_seconds)
+        if entry is None:
+            return self._read_through(name, ttl_seconds, load), False
+        if self._is_to_be_refreshed(entry):
+            try:
+                return self._read_through(name, ttl_seconds, load), False
+            except KeyrailError:
+                entry = self._held(name, ttl_seconds)  # trying may have taken a while
+                if entry is None:
+                    raise
+        return entry.value, True
 
-    def _held(self, name: str, ttl_seconds: float) -> Any:
-        """What is held of `name` and may be believed; None for anything else."""
+    def _held(self, name: str, ttl_seconds: float) -> _Entry | None:
+        """What is held of `name` and may be believed."""
         if name not in self._entries:
             return None
         now = self._clock.elapsed_seconds()
         if now - self._feed_read_at > self._inline_after and not self._feed_is_known():
             return None
         entry = self._entries.get(name)  # only now: reading the feed may just have dropped it
-        return entry.value if entry is not None and now - entry.read_at <= ttl_seconds else None
+        return entry if entry is not None and now - entry.read_at <= ttl_seconds else None
 
-    def _read_through(self, name: str, load: Callable[[], T]) -> T:
+    def _is_to_be_refreshed(self, entry: _Entry) -> bool:
+        """Once a second, to whoever asks first, from `refresh_at` on."""
+        now = self._clock.elapsed_seconds()
+        if now < entry.refresh_at:
+            return False
+        entry.refresh_at = now + self._bounds.poll_seconds
+        return True
+
+    def _read_through(self, name: str, ttl_seconds: float, load: Callable[[], T]) -> T:
         if self._seq is None:
             self._feed_is_known()
         seq, read_at = self._seq, self._clock.elapsed_seconds()
         value = load()
         if value is not None and seq is not None:
-            self._insert(name, _Entry(value, read_at), seq)
+            self._insert(name, _Entry(value, read_at, read_at + self._bounds.refresh_after(ttl_seconds)), seq)
         return value
 
     def _insert(self, name: str, entry: _Entry, seq: int) -> None:
@@ -121,23 +144,25 @@ class CachedLookup:
             return True
         self._start_poller()
         too_old = age > self._bounds.max_stale_seconds
-        if self._poll_lock.acquire(blocking=too_old, timeout=self._bounds.poll_seconds if too_old else -1):
+        if self._poll_lock.acquire(blocking=too_old, timeout=LOCK_SECONDS if too_old else -1):
             try:
-                self._poll_if_due()
+                self._poll_if_due(self._retry_after)  # later than the poller's turn: a hanging Vault holds up it alone
             finally:
                 self._poll_lock.release()
         return self._clock.elapsed_seconds() - self._feed_read_at <= self._bounds.max_stale_seconds
 
-    def _poll_if_due(self) -> None:
+    def _poll_if_due(self, after_seconds: float) -> None:
+        """Where the last reading, or the end of the last attempt, is so long ago."""
         now = self._clock.elapsed_seconds()
-        if now - max(self._feed_read_at, self._feed_tried_at) < self._bounds.poll_seconds / 2:
+        if now - max(self._feed_read_at, self._feed_tried_at) < after_seconds:
             return
-        self._feed_tried_at = now
         try:
             head = self._feed.head()
         except KeyrailError as error:
             log(logging.WARNING, "feed", code=error.code, detail=error.detail)
             return
+        finally:
+            self._feed_tried_at = self._clock.elapsed_seconds()
         with self._lock:
             changed = None if self._seq is None else head.changed_since(self._seq)
             if changed is None:
@@ -159,4 +184,4 @@ class CachedLookup:
         while True:
             time.sleep(self._bounds.poll_seconds * random.uniform(0.8, 1.0))  # noqa: S311
             with self._poll_lock:
-                self._poll_if_due()
+                self._poll_if_due(self._bounds.poll_seconds / 2)

@@ -5,6 +5,7 @@ the model does not know.
 """
 
 import json
+import re
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from keyrail.domain.fields import Request
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_DEPTH = 16
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -77,20 +79,31 @@ def _check_text(text: str) -> None:
 def as_request(model: type[Request], payload: dict[str, Any], *, from_strings: bool = False) -> Request:
     """`from_strings`: the values come from a query and are text. Raises: InvalidArgument INVALID_FIELD."""
     try:
-        return model.model_validate_strings(payload) if from_strings else model.model_validate(payload)
+        return model.model_validate(_with_numbers(model, payload) if from_strings else payload)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         fields = tuple(_field_problem(item["loc"], item["msg"], model) for item in found[:20])
         raise InvalidArgument("Some fields are wrong; see errors.", code="INVALID_FIELD", fields=fields) from None
 
 
+def _with_numbers(model: type[Request], payload: dict[str, str]) -> dict[str, Any]:
+    """In one spelling only: pydantic would read " 5", "1_0" and "5.0" as integers too."""
+    return {
+        name: int(text) if _is_integer(model, name) and _INTEGER.fullmatch(text) else text
+        for name, text in payload.items()
+    }
+
+
+def _is_integer(model: type[Request], name: str) -> bool:
+    return name in model.model_fields and model.model_fields[name].annotation is int
+
+
 def _field_problem(place: tuple[int | str, ...], problem: str, model: type[Request]) -> dict[str, str]:
-    """Names an unknown field, or a name that is refused, only by where it is: it may be anything, even a key."""
-    names = [str(part) for part in place]
-    if names[-1:] == ["[key]"]:  # pydantic's mark for the name in a dict: names[-2] is what was sent
-        names[-2:] = ["(name)"]
-    if names and names[0] not in model.model_fields:
-        names = ["(unknown field)"]
-    elif problem.startswith("Extra inputs"):
+    """Any name that is no field of ours is shown only by where it is: it may be anything, even a key."""
+    if place and place[0] not in model.model_fields:
+        return {"field": "(unknown field)", "problem": problem}
+    ours = {name for request in Request.__subclasses__() for name in request.model_fields}
+    names = [str(part) if isinstance(part, int) or part in ours else "(name)" for part in place if part != "[key]"]
+    if problem.startswith("Extra inputs"):
         names[-1] = "(unknown field)"
     return {"field": ".".join(names), "problem": problem.removeprefix("Value error, ")}

@@ -1,0 +1,144 @@
+"""A bootstrapped mount and real function processes before it, each under its own AppRole identity.
+
+Root is used to set up, and to look at what lies in Vault; no function ever has its token.
+"""
+
+import os
+import secrets
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hvac
+from canary import Canary
+from http_api import Api
+
+from keyrail.adapters.vault_identities import read_identity
+from keyrail.dev.functions import Function, answers, environment, find_functions, wait_until_ready
+from keyrail.dev.openbao import OpenBao
+from keyrail.dev.ports import free_ports
+from keyrail.settings import load_settings
+from keyrail.triggers.cli_bootstrap import Bootstrap
+
+SOURCES = Path(__file__).parents[2] / "functions"
+ALL = tuple(find_functions(SOURCES))
+FULL = os.environ.get("KEYRAIL_FULL") == "1"  # the counts of a release; without it a sample of each
+
+
+class Instance:
+    """One process of one function, and those that take its place on the same port."""
+
+    def __init__(self, name: str, env: dict[str, str], logs: Path) -> None:
+        self.name = name
+        self._env, self._logs = env, logs
+        self.logs: list[Path] = []
+        self.function = self._launch(free_ports(1)[0])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.function.port}"
+
+    def _launch(self, port: int) -> Function:
+        self.logs.append(self._logs / f"{self.name}-{secrets.token_hex(4)}.log")
+        return Function(self.name, SOURCES / self.name / "main.py", self._env, self.logs[-1], port)
+
+    def restart(self) -> None:
+        self.function.process.stop()
+        self.function = self._launch(self.function.port)
+        wait_until_ready([self.function])
+
+    def kill(self) -> None:
+        """SIGKILL to the server and its workers at once."""
+        os.killpg(self.function.process.pid, signal.SIGKILL)
+
+    def is_up(self, probe: str = "readyz") -> bool:
+        return answers(f"{self.url}/{probe}")
+
+
+class Deployment:
+    def __init__(self, vault: OpenBao, folder: Path, canary: Canary) -> None:
+        self.vault, self.folder, self.canary = vault, folder, canary
+        self.mount = f"keyrail-{secrets.token_hex(4)}"
+        self.instances: list[Instance] = []
+        self.root = hvac.Client(vault.address, vault.root_token)
+        self._bootstrap()
+        self.api = Api(canary, self.admin_key, {})
+
+    def _bootstrap(self) -> None:
+        settings = load_settings(
+            {
+                "VAULT_ADDR": self.vault.address,
+                "VAULT_TOKEN": self.vault.root_token,
+                "KEYRAIL_VAULT_MOUNT": self.mount,
+                "KEYRAIL_FEED_POLL": "inline",
+            }
+        )
+        shown: dict[str, str] = {}
+        run = Bootstrap(settings, SOURCES, shown.__setitem__, identities=self.folder / "identities")
+        assert list(run.steps())
+        ((self.admin_key_id, self.admin_key),) = shown.items()
+        self.canary.knows_key(self.admin_key)
+        for pepper in self.document("pepper")["versions"].values():
+            self.canary.knows("a pepper", pepper)
+        for file in (self.folder / "identities").glob("*.secret-id"):
+            self.canary.knows("a secret id", file.read_text())
+
+    def launch(self, name: str, *, vault_address: str | None = None, **env: str) -> Instance:
+        """Starting when this returns. `vault_address` leads to a proxy before Vault."""
+        instance = Instance(name, self.environment(name, vault_address, **env), self.folder / "logs")
+        self.instances.append(instance)
+        self.api.urls.setdefault(name, instance.url)
+        return instance
+
+    def start(self, *names: str, **env: Any) -> list[Instance]:
+        """Ready when this returns."""
+        started = [self.launch(name, **env) for name in names]
+        wait_until_ready([instance.function for instance in started])
+        for instance in started:  # a port may have changed on the way
+            self.api.urls[instance.name] = instance.url
+        return started
+
+    def environment(self, name: str, vault_address: str | None = None, **env: str) -> dict[str, str]:
+        identity = read_identity(self.folder / "identities", name)
+        return environment(vault_address or self.vault.address, identity) | env
+
+    def policy_of(self, name: str) -> str:
+        return f"{self.mount}-{name}"
+
+    # -- what lies in Vault, as root --------------------------------------------------------------------------------
+
+    def document(self, path: str) -> dict[str, Any]:
+        document: dict[str, Any] = self._read(path)["data"]
+        return document
+
+    def overwrite(self, path: str, document: dict[str, Any]) -> None:
+        version = self._read(path)["metadata"]["version"]
+        self.root.secrets.kv.v2.create_or_update_secret(path, document, cas=version, mount_point=self.mount)
+
+    def paths(self, folder: str = "") -> Iterator[str]:
+        """Every document's path, by listing each folder."""
+        found = self.root.secrets.kv.v2.list_secrets(folder, mount_point=self.mount)
+        for name in found["data"]["keys"]:
+            if name.endswith("/"):
+                yield from self.paths(folder + name)
+            else:
+                yield folder + name
+
+    def _read(self, path: str) -> dict[str, Any]:
+        found = self.root.secrets.kv.v2.read_secret_version(path, mount_point=self.mount, raise_on_deleted_version=True)
+        data: dict[str, Any] = found["data"]
+        return data
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Side by side; then everything they wrote is looked through."""
+        for instance in self.instances:
+            instance.function.process.ask_to_stop()
+        for instance in self.instances:
+            instance.function.process.stop()
+        for instance in self.instances:
+            for log in instance.logs:
+                self.canary.search(f"the output of {instance.name}", log.read_text(errors="replace"))
+        self.instances.clear()
