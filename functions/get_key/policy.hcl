@@ -20,3 +20,7 @@ path "keyrail/data/rbac/roles" {
 path "keyrail/data/feed/head" {
   capabilities = ["read"]
 }
+
+path "keyrail/data/usage/+/+" {
+  capabilities = ["read"]
+}

@@ -25,3 +25,11 @@ path "keyrail/data/feed/head" {
 path "keyrail/data/tenants/+/+/+" {
   capabilities = ["create", "read"]
 }
+
+path "keyrail/data/due/+/+" {
+  capabilities = ["create", "read"]
+}
+
+path "keyrail/data/outbox/+/+" {
+  capabilities = ["create", "read"]
+}

@@ -20,3 +20,7 @@ path "keyrail/data/rbac/roles" {
 path "keyrail/data/feed/head" {
   capabilities = ["update", "read"]
 }
+
+path "keyrail/data/outbox/+/+" {
+  capabilities = ["create", "read"]
+}

@@ -20,3 +20,27 @@ path "keyrail/data/rbac/roles" {
 path "keyrail/data/feed/head" {
   capabilities = ["update", "read"]
 }
+
+path "keyrail/data/due/+/+" {
+  capabilities = ["create", "read"]
+}
+
+path "keyrail/data/outbox/+/+" {
+  capabilities = ["create", "read"]
+}
+
+path "keyrail/metadata/due/*" {
+  capabilities = ["list", "delete"]
+}
+
+path "keyrail/metadata/outbox/*" {
+  capabilities = ["list", "delete"]
+}
+
+path "keyrail/data/usage/+/+" {
+  capabilities = ["read"]
+}
+
+path "keyrail-delivery/data/*" {
+  capabilities = ["create", "read", "update"]
+}

@@ -20,3 +20,11 @@ path "keyrail/data/rbac/roles" {
 path "keyrail/data/feed/head" {
   capabilities = ["update", "read"]
 }
+
+path "keyrail/data/due/+/+" {
+  capabilities = ["create", "read"]
+}
+
+path "keyrail/data/outbox/+/+" {
+  capabilities = ["create", "read"]
+}

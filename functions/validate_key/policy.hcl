@@ -19,3 +19,7 @@ path "keyrail/data/rbac/roles" {
 path "keyrail/data/feed/head" {
   capabilities = ["read"]
 }
+
+path "keyrail/data/usage/+/+" {
+  capabilities = ["create", "read", "update"]
+}

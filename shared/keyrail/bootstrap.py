@@ -6,6 +6,7 @@ import secrets
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
 from keyrail.adapters.json_audit import JsonAuditLog

@@ -116,8 +116,7 @@ def _test(sink: Sink, claimed: StoredKey, services: Services) -> None:
     """What a consumer would read right now is the pending generation, and validates."""
     held = services.delivery.read(sink)
     pending = find_generation(claimed.record, "pending")
-    services.lookup.forget(claimed.record.key_id)
-    decision = examine(held.key if held else "", Need(tenant=claimed.record.tenant), services)
+    decision = examine(held.key if held else "", Need(tenant=claimed.record.tenant), services, anew=True)
     if decision.generation is None or pending is None or decision.generation.n != pending.n:
         raise Unavailable("the sink does not give back the key that was delivered to it")
     if decision.code not in _ACCEPTED:

@@ -23,20 +23,20 @@ def check_key(text: str, need: Need, services: Services) -> Decision:
     return _within_limits(decision, services)
 
 
-def examine(text: str, need: Need, services: Services) -> Decision:
-    """As check_key, but counts against no limit."""
+def examine(text: str, need: Need, services: Services, *, anew: bool = False) -> Decision:
+    """As check_key, but counts against no limit. `anew` asks the store, not memory."""
     try:
         presented = services.key_format.parse(text)
     except MalformedKey:
         return _MALFORMED
-    return _decide(presented, need, services)
+    return _decide(presented, need, services, anew=anew)
 
 
-def _decide(presented: PresentedKey, need: Need, services: Services) -> Decision:
+def _decide(presented: PresentedKey, need: Need, services: Services, *, anew: bool) -> Decision:
     """From memory where that can answer. A secret that memory does not know may be newer than memory (a key just
     rotated), so the store is asked; and then a wrong secret takes as long as an unknown id. Whoever knows only the
     id can't make us forget: the right secret is still answered from memory while the store is away."""
-    found = services.lookup.find(presented.key_id)
+    found = services.lookup.find(presented.key_id, anew=anew)
     decision = _decide_on(presented, found.stored, need, services)
     if found.from_memory and decision.stored is None and decision.reason == "wrong_secret":
         found = services.lookup.find(presented.key_id, anew=True)

@@ -1,12 +1,13 @@
 """Every operation, for whoever needs all of them: CLI, API description, tests. A function imports just its own."""
 
-from keyrail.operations import get_key, issue_key, list_keys, revoke_key, rotate, update_key, validate_key
+from keyrail.operations import get_key, issue_key, list_keys, revoke_key, rotate, rotate_due, update_key, validate_key
 from keyrail.operations.operation import Operation
 
 CATALOGUE: tuple[Operation, ...] = (
     issue_key.OPERATION,
     validate_key.OPERATION,
     rotate.OPERATION,
+    rotate_due.OPERATION,
     revoke_key.OPERATION,
     update_key.OPERATION,
     get_key.OPERATION,

@@ -61,6 +61,10 @@ class IssueReply(KeyView):
     key: str | None = None
     replayed: bool = False
 
+    @property
+    def http_status(self) -> int:
+        return 200 if self.replayed else 201
+
 
 @dataclass(frozen=True, slots=True)
 class _Life:

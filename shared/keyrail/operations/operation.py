@@ -12,7 +12,8 @@ from keyrail.ports import Services
 @dataclass(frozen=True, slots=True)
 class Operation:
     """`path` may name request fields in braces. `codes` are the problem codes of its own, beside those that every
-    operation has. `by_possession`: a key that is no longer usable may still call it on itself."""
+    operation has. `by_possession`: a key that is no longer usable may still call it on itself. `takes_events`: it may
+    be called by a CloudEvent, whose data are its fields."""
 
     name: str
     summary: str
@@ -25,3 +26,4 @@ class Operation:
     success_status: int = 200
     codes: tuple[str, ...] = ()
     by_possession: bool = False
+    takes_events: bool = False

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
+from keyrail.announce import announce
 from keyrail.domain import fields
 from keyrail.domain.access import Caller
 from keyrail.domain.fields import Reply, Request
@@ -43,11 +44,12 @@ def run(request: RevokeRequest, caller: Caller, services: Services) -> RevokeRep
     )
     tombstone = stored.tombstone or services.keys.revoke(asked)
     services.feed.publish(request.key_id)  # repeated too: the first time may have been cut off this line
-    services.audit.write(
+    announce(
+        services,
         "key.revoked",
-        key_id=request.key_id,
-        tenant=stored.record.tenant,
+        stored.record,
         actor=caller.key_id,
+        change="revoked",
         reason=tombstone.reason,
         repeated=tombstone != asked,
     )

@@ -201,4 +201,6 @@ OPERATION = Operation(
     request=TickRequest,
     reply=TickReply,
     run=run,
+    codes=("BAD_EVENT",),
+    takes_events=True,
 )

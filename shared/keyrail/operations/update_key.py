@@ -6,14 +6,18 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from keyrail.announce import announce
 from keyrail.domain import fields
 from keyrail.domain.access import Caller
 from keyrail.domain.errors import Conflict, EtagMismatch, InvalidArgument
-from keyrail.domain.fields import ContextField, LimitField, Request
-from keyrail.domain.records import Context, KeyRecord, Limit, StoredKey
+from keyrail.domain.fields import ContextField, LimitField, Request, RotationField
+from keyrail.domain.lifecycle import next_rotation_at
+from keyrail.domain.records import Context, KeyRecord, Limit, Rotation, StoredKey
+from keyrail.domain.sinks import parse_sink
 from keyrail.domain.views import KeyView
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
+from keyrail.rotation import schedule
 from keyrail.telemetry import note
 
 SCOPE = "keys:update"
@@ -40,6 +44,7 @@ class UpdateRequest(Request):
     context: ContextField | None = None
     rate: LimitField | None = None
     quota: LimitField | None = None
+    rotation: RotationField | None = None
     if_match: str | None = Field(default=None, max_length=64)
 
     @model_validator(mode="after")
@@ -66,19 +71,26 @@ def run(request: UpdateRequest, caller: Caller, services: Services) -> KeyView:
         _require_match(request, stored)
         now = services.clock.now()
         changed = _changed(request, stored, caller, services, now)
+        schedule(changed, services)
         version = services.keys.replace(changed, stored.version)
         if version is not None:
             services.feed.publish(request.key_id)
-            services.audit.write(
-                "key.updated",
-                key_id=request.key_id,
-                tenant=changed.tenant,
-                actor=caller.key_id,
-                fields=sorted(request.model_fields_set - {"key_id", "if_match"}),
-                state=changed.state,
-            )
+            _announce(request, changed, version, caller, services)
             return KeyView.of(StoredKey(changed, version), now)
     raise Conflict("Others keep changing this key. Read it and try again.", code="CONCURRENT_CHANGE")
+
+
+def _announce(request: UpdateRequest, changed: KeyRecord, version: int, caller: Caller, services: Services) -> None:
+    fields = sorted(request.model_fields_set - {"key_id", "if_match"})
+    announce(
+        services,
+        "key.updated",
+        changed,
+        actor=caller.key_id,
+        change=str(version),
+        fields=fields,
+        state=changed.state,
+    )
 
 
 def _require_match(request: UpdateRequest, stored: StoredKey) -> None:
@@ -89,7 +101,7 @@ def _require_match(request: UpdateRequest, stored: StoredKey) -> None:
 def _changed(request: UpdateRequest, stored: StoredKey, caller: Caller, services: Services, now: datetime) -> KeyRecord:
     if stored.tombstone is not None:
         raise Conflict("The key is revoked; nothing can change it.", code="KEY_NOT_LIVE")
-    record = replace(stored.record, **_changes(request, caller, now))
+    record = replace(stored.record, **_changes(request, stored.record, caller, now))
     roles = services.lookup.roles()
     unknown = [role for role in request.roles or () if role not in roles.by_name]
     if unknown:
@@ -108,7 +120,7 @@ def _only_stops(request: UpdateRequest) -> bool:
     return request.state == "disabled" and request.model_fields_set <= _STOPPING_FIELDS
 
 
-def _changes(request: UpdateRequest, caller: Caller, now: datetime) -> dict[str, Any]:
+def _changes(request: UpdateRequest, record: KeyRecord, caller: Caller, now: datetime) -> dict[str, Any]:
     given = {name: getattr(request, name) for name in request.model_fields_set - {"key_id", "if_match"}}
     for name in ("scopes", "roles"):
         if name in given:
@@ -118,11 +130,28 @@ def _changes(request: UpdateRequest, caller: Caller, now: datetime) -> dict[str,
             given[name] = Limit(**given[name].model_dump())
     if "context" in given:
         given["context"] = Context(cidrs=tuple(given["context"].cidrs), audiences=tuple(given["context"].audiences))
+    if "rotation" in given:
+        given["rotation"] = _rotation(request, record, now)
     if "expires_at" in given:
         given["lifetime_seconds"] = None  # an end that was set by hand is not moved by the next rotation
     if "state" in given:
         given |= {"state_reason": request.state_reason, "state_at": now, "state_by": caller.key_id}
     return given
+
+
+def _rotation(request: UpdateRequest, record: KeyRecord, now: datetime) -> Rotation:
+    """A new sink is due now: it holds nothing yet. Another interval counts from now."""
+    asked, before = request.rotation, record.rotation
+    if asked is None:
+        return before
+    if asked.sink is not None:
+        parse_sink(asked.sink, record.tenant)
+    rotation = replace(before, **asked.model_dump())
+    if asked.sink != before.sink:
+        return replace(rotation, next_at=now if asked.sink is not None else None, failures=0, retry_at=None)
+    if asked.interval_seconds != before.interval_seconds:
+        return replace(rotation, next_at=next_rotation_at(replace(record, rotation=rotation), now))
+    return rotation
 
 
 OPERATION = Operation(
@@ -142,5 +171,6 @@ OPERATION = Operation(
         "KEY_NOT_LIVE",
         "CONCURRENT_CHANGE",
         "ETAG_MISMATCH",
+        "BAD_SINK",
     ),
 )

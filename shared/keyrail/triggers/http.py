@@ -10,7 +10,7 @@ from keyrail.operations.operation import Operation
 from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id
 from keyrail.triggers import probes
-from keyrail.triggers.http_exchange import HttpFunction, HttpReply, HttpRequest, problem_reply
+from keyrail.triggers.http_exchange import HttpFunction, HttpReply, HttpRequest, chosen_function, problem_reply
 
 if TYPE_CHECKING:
     import flask
@@ -20,10 +20,13 @@ _DRAIN_BYTES = 1024 * 1024  # of a body that is too large: read away, so that th
 
 
 def http_function(
-    operation: Operation, services: Callable[[], Services] = process_services
+    *operations: Operation, services: Callable[[], Services] = process_services
 ) -> Callable[["flask.Request"], "flask.Response"]:
-    """Nothing connects until the first request: gunicorn forks after import."""
-    function, own_probes = HttpFunction(operation), probes.Probes()
+    """One function may offer several operations; at a bare URL it is the first one, or the one that takes events.
+
+    Nothing connects until the first request: gunicorn forks after import.
+    """
+    functions, own_probes = [HttpFunction(operation) for operation in operations], probes.Probes()
 
     def handler(request: "flask.Request") -> "flask.Response":
         http_request = _http_request(request.environ)
@@ -39,7 +42,7 @@ def http_function(
             built = services()
         except KeyrailError as error:  # wrong settings: nothing works, and /readyz says so
             return problem_reply(error, choose_correlation_id(None, None), {})
-        return function.answer(request, built)
+        return chosen_function(functions, request).answer(request, built)
 
     return handler
 

@@ -18,6 +18,7 @@ from keyrail.domain.key_format import ANY_KEY
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id
+from keyrail.triggers.cloud_events import data_of_structured_event, is_event, is_structured_event
 from keyrail.triggers.dispatch import Call, Outcome, dispatch
 from keyrail.triggers.problems import problem_body, problem_headers, status_of
 from keyrail.triggers.strict_json import MAX_BODY_BYTES, as_request, parse_object
@@ -78,8 +79,18 @@ class HttpFunction:
         etag = getattr(reply, "etag", None)
         if etag is not None:
             headers["ETag"] = etag
-        status = 200 if getattr(reply, "replayed", False) else self.operation.success_status
+        status = getattr(reply, "http_status", None) or self.operation.success_status
         return HttpReply(status, reply.model_dump_json(exclude_none=True).encode(), headers)
+
+
+def chosen_function(functions: list[HttpFunction], request: HttpRequest) -> HttpFunction:
+    """By route, else whichever takes an event that this is, else the first."""
+    for function in functions:
+        if function.route.fullmatch(request.path):
+            return function
+    if is_event(request.header):
+        return next((function for function in functions if function.operation.takes_events), functions[0])
+    return functions[0]
 
 
 def problem_reply(error: KeyrailError, correlation_id: str, headers: dict[str, str]) -> HttpReply:
@@ -115,7 +126,7 @@ class _Exchange:
     def parsed(self) -> Request:
         request, model = self._request, self._function.operation.request
         is_get = request.method == "GET"
-        payload: dict[str, Any] = _from_query(request) if is_get else _from_body(request)
+        payload = _from_query(request) if is_get else _from_body(request, self._function.operation)
         for name, text in self._given_outside().items():
             if payload.setdefault(name, text) != text:
                 raise InvalidArgument(f"{name} is given twice, and differs.", code="MALFORMED_REQUEST")
@@ -139,14 +150,16 @@ def _from_query(request: HttpRequest) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _from_body(request: HttpRequest) -> dict[str, Any]:
+def _from_body(request: HttpRequest, operation: Operation) -> dict[str, Any]:
     if request.query:
         raise InvalidArgument("This takes its fields in the body, not in a query.", code="MALFORMED_REQUEST")
     body = request.read_body(MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
         raise InvalidArgument(f"The body has more than {MAX_BODY_BYTES} bytes.", code="BODY_TOO_LARGE")
-    content_type = request.header("content-type")
-    if body and (content_type is None or not _JSON_TYPES.fullmatch(content_type.strip())):
+    content_type = (request.header("content-type") or "").strip()
+    if operation.takes_events and is_structured_event(content_type):
+        return data_of_structured_event(parse_object(body))
+    if body and not _JSON_TYPES.fullmatch(content_type):
         raise InvalidArgument("Send the body as application/json.", code="UNSUPPORTED_MEDIA_TYPE")
     return parse_object(body)
 
