@@ -5,8 +5,8 @@ never turns that into "absent". After DeadlineExceeded a write may or may not ha
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Protocol, Self
 
 from keyrail.domain.digest import Peppers
 from keyrail.domain.events import LifecycleEvent
@@ -109,12 +109,18 @@ class KeyDelivery(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DueEntry:
-    """A hint that something is to be looked at from the minute of `at` on. `subject` is a key id, or a config name
-    as `tenant/name`."""
+    """A hint that something is to be looked at from `at` on, a whole second. `subject` is a key id, or a config's
+    `tenant/name`."""
 
     at: datetime
     kind: Literal["key", "config"]
     subject: str
+
+    @classmethod
+    def of(cls, at: datetime, kind: Literal["key", "config"], subject: str) -> Self:
+        """Rounded up: at the second of the hint its time has come."""
+        whole = at.astimezone(UTC).replace(microsecond=0)
+        return cls(whole if whole == at else whole + timedelta(seconds=1), kind, subject)
 
 
 class DueIndex(Protocol):
@@ -125,7 +131,7 @@ class DueIndex(Protocol):
     def remove(self, entry: DueEntry) -> None: ...
 
     def due(self, now: datetime) -> list[DueEntry]:
-        """Those whose minute has begun, the oldest first. Its cost follows the due ones, not the total."""
+        """Those whose time has come, the oldest first. Its cost follows the due ones, not the total."""
         ...
 
 

@@ -135,7 +135,7 @@ def _promote(claimed: StoredKey, asked: SinkRotation, services: Services) -> Sto
 def schedule(record: KeyRecord, services: Services) -> None:
     """Hints for every moment at which a tick has something to do with this key."""
     for at in due_times(record):
-        services.due.add(DueEntry(at, "key", record.key_id))
+        services.due.add(DueEntry.of(at, "key", record.key_id))
 
 
 def _tell(event: str, stored: StoredKey, asked: SinkRotation, services: Services) -> None:

@@ -13,16 +13,12 @@ class MemoryDueIndex:
 
     def add(self, entry: DueEntry) -> None:
         with self._lock:
-            self._entries.add(_to_the_minute(entry))
+            self._entries.add(entry)
 
     def remove(self, entry: DueEntry) -> None:
         with self._lock:
-            self._entries.discard(_to_the_minute(entry))
+            self._entries.discard(entry)
 
     def due(self, now: datetime) -> list[DueEntry]:
         with self._lock:
             return sorted((entry for entry in self._entries if entry.at <= now), key=lambda entry: entry.at)
-
-
-def _to_the_minute(entry: DueEntry) -> DueEntry:
-    return DueEntry(entry.at.replace(second=0, microsecond=0), entry.kind, entry.subject)

@@ -1,6 +1,6 @@
-"""What a tick must look at: due/<hour>/<minute>-<kind>-<name>, such as due/2026112414/30-k-<key id>.
+"""What a tick must look at: due/<hour>/<minute and second>-<kind>-<name>, such as due/2026112414/3059-k-<key id>.
 
-The minute is in the name, so listing an hour tells what is due; the future hours are never listed. A key's name is
+The time is in the name, so listing an hour tells what is due; the future hours are never listed. A key's name is
 its id. A config's is a fingerprint, and its document holds the name: names have slashes, segments don't.
 """
 
@@ -16,7 +16,7 @@ from keyrail.ports import DueEntry
 
 _FOLDER = SecretPath(("due",))
 _HOUR = re.compile(r"\d{10}")
-_NAME = re.compile(r"(\d\d)-([kc])-([0-9A-Za-z]+)")
+_NAME = re.compile(r"(\d{4})-([kc])-([0-9A-Za-z]+)")
 
 
 class VaultDueIndex:
@@ -50,7 +50,7 @@ class VaultDueIndex:
         match = _NAME.fullmatch(name)
         if match is None:
             raise Unavailable("the due index holds a name that is not ours")
-        at = datetime.strptime(hour + match[1], "%Y%m%d%H%M").replace(tzinfo=UTC)
+        at = datetime.strptime(hour + match[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
         if match[2] == "k":
             return DueEntry(at, "key", match[3])
         found = self._session.read(SecretPath(("due", hour, name)))
@@ -60,4 +60,4 @@ class VaultDueIndex:
 def _path(entry: DueEntry) -> SecretPath:
     at = entry.at.astimezone(UTC)
     name = f"k-{entry.subject}" if entry.kind == "key" else f"c-{fingerprint(entry.subject)[:32]}"
-    return SecretPath(("due", at.strftime("%Y%m%d%H"), f"{at.minute:02}-{name}"))
+    return SecretPath(("due", at.strftime("%Y%m%d%H"), f"{at:%M%S}-{name}"))

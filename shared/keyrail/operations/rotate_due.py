@@ -162,7 +162,7 @@ def _watch_grace(stored: StoredKey, tick: _Tick) -> None:
         tick.counts["retired"] += 1
         return
     if silent_seconds is not None:
-        services.due.add(DueEntry(quiet_since + timedelta(seconds=silent_seconds), "key", record.key_id))
+        services.due.add(DueEntry.of(quiet_since + timedelta(seconds=silent_seconds), "key", record.key_id))
     if used_at is not None and now >= max(grace_watch_times(record)[:1], default=now):
         services.metrics.grace_still_used()
         announce(
