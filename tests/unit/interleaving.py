@@ -1,0 +1,290 @@
+"""Rotations as runners that stop before each call of a port, so that a test decides who makes the next step.
+
+Every runner is a process of its own: it shares the store, the sink and the index with the others, not memory.
+A runner that was killed, or is never moved again, is what SIGKILL and SIGSTOP leave behind.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from builders import FORMAT, KEY_ID, NOW, PEPPERS, digest, record
+
+from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
+from keyrail.adapters.memory_delivery import MemoryKeyDelivery
+from keyrail.adapters.memory_documents import MemoryPepperSource, MemoryRoleSource
+from keyrail.adapters.memory_due import MemoryDueIndex
+from keyrail.adapters.memory_feed import MemoryChangeFeed
+from keyrail.adapters.memory_keys import MemoryKeyStore
+from keyrail.adapters.memory_limiter import MemoryRateLimiter
+from keyrail.adapters.memory_outbox import MemoryEventOutbox
+from keyrail.adapters.memory_usage import MemoryUsageLog
+from keyrail.domain.access import Caller
+from keyrail.domain.decisions import Code, Decision, Need
+from keyrail.domain.life_policy import LifePolicy
+from keyrail.domain.records import KeyRecord, Rotation, StoredKey
+from keyrail.domain.sinks import parse_sink
+from keyrail.operations import rotate_due
+from keyrail.operations.rotate_due import TickReply, TickRequest
+from keyrail.ports import NoMetrics, Services
+from keyrail.rotation import schedule
+from keyrail.validation import examine
+
+SINK = "vault:acme/gateway"
+LEASE_SECONDS = 30.0
+BEYOND_LEASE_SECONDS = LEASE_SECONDS + 1
+INTERVAL_SECONDS = 24 * 3600
+GRACE_SECONDS = 3600
+ACTOR = Caller(key_id="0Keyrail0TickId0", tenant="system", owner="scheduler", scopes=("rotation:tick",))
+STEP_SECONDS = 10.0  # of real time, for a runner that hangs
+
+
+class Killed(BaseException):
+    """No Exception: like SIGKILL, nothing may catch it."""
+
+
+class MovedClock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.seconds)
+
+    def elapsed_seconds(self) -> float:
+        return self.seconds
+
+
+class Told:
+    """An audit log that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def write(self, event: str, **facts: Any) -> None:
+        self.events.append((event, facts))
+
+
+class CountedMetrics(NoMetrics):
+    def __init__(self) -> None:
+        self.warnings = 0
+
+    def grace_still_used(self) -> None:
+        self.warnings += 1
+
+
+class WatchedKeys(MemoryKeyStore):
+    """Notes each promotion: the rotation's id and the generation that became current."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.promotions: list[tuple[str, int]] = []
+
+    def replace(self, record: KeyRecord, version: int) -> int | None:
+        before = self.find(record.key_id)
+        written = super().replace(record, version)
+        current, was = _current(record), _current(before.record) if before else 0
+        if written is not None and current != was:
+            self.promotions.append((record.rotation.rotation_id or "", current))
+        return written
+
+
+def _current(record: KeyRecord) -> int:
+    return next(g.n for g in record.generations if g.state == "current")
+
+
+@dataclass
+class World:
+    """One key with a sink that holds its first generation, due now unless told otherwise."""
+
+    clock: MovedClock = field(default_factory=MovedClock)
+    keys: WatchedKeys = field(default_factory=WatchedKeys)
+    delivery: MemoryKeyDelivery = field(default_factory=MemoryKeyDelivery)
+    due: MemoryDueIndex = field(default_factory=MemoryDueIndex)
+    feed: MemoryChangeFeed = field(default_factory=MemoryChangeFeed)
+    usage: MemoryUsageLog = field(default_factory=MemoryUsageLog)
+    outbox: MemoryEventOutbox = field(default_factory=MemoryEventOutbox)
+    audit: Told = field(default_factory=Told)
+    metrics: CountedMetrics = field(default_factory=CountedMetrics)
+
+    @classmethod
+    def with_key(cls, *, is_delivered: bool = True, **rotation: Any) -> "World":
+        world = cls()
+        settings: dict[str, Any] = {
+            "grace_seconds": GRACE_SECONDS,
+            "max_grace_seconds": 24 * GRACE_SECONDS,
+            "interval_seconds": INTERVAL_SECONDS,
+            "next_at": NOW,
+            "sink": SINK,
+        }
+        made = record(rotation=Rotation(**settings | rotation))
+        assert world.keys.create(made)
+        schedule(made, world.services())
+        if is_delivered:
+            assert world.delivery.write(world.sink, FORMAT.assemble(KEY_ID, _first_secret()), KEY_ID, 1, 0)
+        return world
+
+    @property
+    def sink(self) -> Any:
+        return parse_sink(SINK, "acme")
+
+    def services(self, gate: "Gate | None" = None) -> Services:
+        def gated(name: str, port: Any) -> Any:
+            return port if gate is None else _Gated(name, port, gate)
+
+        keys, feed = gated("keys", self.keys), gated("feed", self.feed)
+        lookup = CachedLookup(
+            keys,
+            gated("peppers", MemoryPepperSource(PEPPERS)),
+            MemoryRoleSource(),
+            feed,
+            self.clock,
+            NoMetrics(),
+            CacheBounds(background=False),
+        )
+        return Services(
+            key_format=FORMAT,
+            life_policy=LifePolicy(3600, None),
+            keys=keys,
+            lookup=lookup,
+            feed=feed,
+            audit=self.audit,
+            limiter=MemoryRateLimiter(self.clock.elapsed_seconds),
+            clock=self.clock,
+            delivery=gated("delivery", self.delivery),
+            due=gated("due", self.due),
+            usage=gated("usage", self.usage),
+            outbox=gated("outbox", self.outbox),
+            rotation_lease_seconds=LEASE_SECONDS,
+            metrics=self.metrics,
+        )
+
+    # -- what there is to see ---------------------------------------------------------------------------------------
+
+    def stored(self) -> StoredKey:
+        found = self.keys.find(KEY_ID)
+        assert found is not None
+        return found
+
+    def states(self) -> dict[int, str]:
+        return {g.n: g.state for g in self.stored().record.generations}
+
+    def in_sink(self, sink: str = SINK) -> str:
+        held = self.delivery.held.get(parse_sink(sink, "acme"))
+        return "" if held is None else held.key
+
+    def decision(self, key: str) -> Decision:
+        return examine(key, Need(tenant="acme"), self.services())
+
+    def code_of(self, key: str) -> Code:
+        return self.decision(key).code
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [event.facts for event in self.outbox.pending(1000) if event.name == name]
+
+    # -- what may happen --------------------------------------------------------------------------------------------
+
+    def tick(self, services: Services | None = None, **request: Any) -> TickReply:
+        return rotate_due.run(TickRequest(**request), ACTOR, services or self.services())
+
+    def wait(self, seconds: float) -> None:
+        self.clock.seconds += seconds
+
+    def change(self, **changes: Any) -> None:
+        """As update_key writes it."""
+        stored = self.stored()
+        assert self.keys.replace(replace(stored.record, **changes), stored.version)
+
+
+def _first_secret() -> str:
+    from keyrail.domain.key_format import SECRET_CHARS, base62
+
+    return base62(1, SECRET_CHARS)
+
+
+assert PEPPERS.current_digest(FORMAT.parse(FORMAT.assemble(KEY_ID, _first_secret())).body) == digest(1)
+
+
+class Gate:
+    """Stops its runner before each call; whoever moves the runner may have an error raised before or after it."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.before: Callable[[int, str], None] = lambda number, name: None
+        self.after: Callable[[int, str], None] = lambda number, name: None
+
+    def enter(self, name: str) -> int:
+        self.calls.append(name)
+        number = len(self.calls)
+        self.before(number, name)
+        return number
+
+
+class _Gated:
+    def __init__(self, name: str, port: Any, gate: Gate) -> None:
+        self._name, self._port, self._gate = name, port, gate
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        called = getattr(self._port, method)
+
+        def call(*args: Any, **named: Any) -> Any:
+            number = self._gate.enter(f"{self._name}.{method}")
+            result = called(*args, **named)
+            self._gate.after(number, f"{self._name}.{method}")
+            return result
+
+        return call
+
+
+class Runner:
+    """A thread that stands before its next call of a port until `move` lets it go on to the one after."""
+
+    def __init__(self, world: World, run: Callable[[Services], Any]) -> None:
+        self.gate = Gate()
+        self.gate.before = self._stand
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.is_done = False
+        self._kill = False
+        self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
+        services = world.services(self.gate)
+        self._thread = threading.Thread(target=self._run, args=(run, services), daemon=True)
+        self._thread.start()
+        self._await()
+
+    def _run(self, run: Callable[[Services], Any], services: Services) -> None:
+        try:
+            self.result = run(services)
+        except BaseException as error:  # noqa: BLE001 - a test looks at it
+            self.error = error
+        self.is_done = True
+        self._stands.release()
+
+    def _stand(self, number: int, name: str) -> None:
+        self._stands.release()
+        self._go.acquire()
+        if self._kill:
+            raise Killed
+
+    def _await(self) -> None:
+        assert self._stands.acquire(timeout=STEP_SECONDS), "a runner hangs"
+
+    @property
+    def stands_before(self) -> str:
+        return self.gate.calls[-1]
+
+    def move(self) -> None:
+        if not self.is_done:
+            self._go.release()
+            self._await()
+
+    def kill(self) -> None:
+        if not self.is_done:
+            self._kill = True
+            self.move()
+            self._thread.join(STEP_SECONDS)
+
+    def finish(self) -> None:
+        while not self.is_done:
+            self.move()
