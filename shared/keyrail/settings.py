@@ -40,7 +40,18 @@ class Settings(BaseModel):
     sink_dir: str | None = Field(None, alias="KEYRAIL_SINK_DIR")
     """The folder of `file:` sinks; without it there are none."""
     event_sink: str | None = Field(None, alias="K_SINK", pattern=r"^https?://[^\s]+$")
-    """Where lifecycle events are posted to as CloudEvents; Knative's SinkBinding sets it."""
+    """Where lifecycle events are posted to as CloudEvents; Knative's SinkBinding sets it, and the next two."""
+    event_overrides: str | None = Field(None, alias="K_CE_OVERRIDES")
+    event_sink_ca: str | None = Field(None, alias="K_CA_CERTS")
+    """Certificates in PEM that are trusted beside the system's."""
+    event_mode: Literal["binary", "structured"] = Field("binary", alias="KEYRAIL_EVENT_MODE")
+
+    tick_oidc_issuer: str | None = Field(None, alias="KEYRAIL_TICK_OIDC_ISSUER")
+    tick_oidc_audience: str | None = Field(None, alias="KEYRAIL_TICK_OIDC_AUDIENCE")
+    tick_oidc_subject: str | None = Field(None, alias="KEYRAIL_TICK_OIDC_SUBJECT")
+    """`sub`, or the `email` of a token that says it is verified."""
+    tick_oidc_jwks: str | None = Field(None, alias="KEYRAIL_TICK_OIDC_JWKS")
+    """The issuer's public keys: an https address, or a file."""
     metrics: Literal["prometheus", "none"] = Field("prometheus", alias="KEYRAIL_METRICS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="KEYRAIL_LOG_LEVEL")
 

@@ -6,11 +6,12 @@ from keyrail.domain.access import Caller
 from keyrail.domain.decisions import Code, Decision, Need, decide
 from keyrail.domain.errors import MalformedKey, PermissionDenied, RateLimited, Unauthenticated, Unavailable
 from keyrail.domain.key_format import PresentedKey
-from keyrail.domain.records import StoredKey
-from keyrail.ports import Services
+from keyrail.domain.records import SYSTEM_TENANT, StoredKey
+from keyrail.ports import Services, TokenVerifier
 from keyrail.telemetry import note
 
 OWN_AUDIENCE = "keyrail"  # a key bound to audiences needs this one to call Keyrail itself
+TICK_SCOPES = ("rotation:tick",)
 _MALFORMED = Decision(Code.MALFORMED, "malformed")
 
 
@@ -90,6 +91,12 @@ def authenticate(credential: str | None, ip: str | None, services: Services) -> 
         raise refusal(decision)
     record = decision.stored.record
     return Caller(record.key_id, record.tenant, record.owner, decision.scopes, usable=bool(decision)), decision
+
+
+def authenticate_token(token: str, verifier: TokenVerifier, services: Services) -> Caller:
+    """A scheduler, by the token that its platform signed; it may do nothing but tick. Raises: as the verifier."""
+    subject = verifier.subject(token, services.clock.now())
+    return Caller(f"oidc:{subject}", SYSTEM_TENANT, subject, TICK_SCOPES)
 
 
 def refusal(decision: Decision) -> Unauthenticated | PermissionDenied:

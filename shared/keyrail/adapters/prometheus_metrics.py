@@ -40,6 +40,12 @@ class PrometheusMetrics:
             "Retiring generations found in use with a tenth of their grace left.",
             registry=registry,
         )
+        self._events_sent = prometheus.Counter(
+            "keyrail_events_sent", "Lifecycle events that their receiver has taken.", registry=registry
+        )
+        self._outbox_waiting = prometheus.Gauge(
+            "keyrail_outbox_waiting", "Lifecycle events in the outbox, when they were sent last.", registry=registry
+        )
         staleness = prometheus.Gauge(
             "keyrail_feed_age_seconds", "Since the change feed was last read; NaN before.", registry=registry
         )
@@ -73,6 +79,12 @@ class PrometheusMetrics:
 
     def grace_still_used(self) -> None:
         self._grace_still_used.inc()
+
+    def events_sent(self, count: int) -> None:
+        self._events_sent.inc(count)
+
+    def outbox_waiting(self, count: int) -> None:
+        self._outbox_waiting.set(count)
 
     def exposition(self) -> tuple[bytes, str]:
         return self._prometheus.generate_latest(self._registry), self._prometheus.CONTENT_TYPE_LATEST

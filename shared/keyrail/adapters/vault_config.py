@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import ssl
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
@@ -83,6 +84,16 @@ class VaultConfig:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return False
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Raises: OSError, ssl.SSLError where a file is missing or is no certificate."""
+        context = ssl.create_default_context(cafile=self.cacert)
+        if self.client_cert is not None:
+            context.load_cert_chain(self.client_cert, self.client_key)
+        if self.skip_verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
 
     @property
     def login_mount(self) -> str:

@@ -1,7 +1,14 @@
-"""Events on their way out: outbox/<hour>/<event id>, create-only for whoever puts them, removed once taken."""
+"""Events on their way out: outbox/<hour>/<time in the hour>-<event id>, such as outbox/2026112414/3059123456-<id>.
 
+Create-only for whoever puts them, removed once taken. The time is in the name, so the oldest are found by listing.
+outbox/sender/turn says who sends: {"turn": "<hex>", "until": "<RFC 3339>"}.
+"""
+
+import logging
 import re
-from datetime import UTC
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
@@ -9,11 +16,14 @@ from pydantic.dataclasses import dataclass
 
 from keyrail.adapters.vault_paths import SecretPath
 from keyrail.adapters.vault_session import VaultSession
-from keyrail.domain.errors import Unavailable
 from keyrail.domain.events import LifecycleEvent
+from keyrail.telemetry import log
 
 _FOLDER = SecretPath(("outbox",))
+_TURN = SecretPath(("outbox", "sender", "turn"))
 _HOUR = re.compile(r"\d{10}")
+_NAME = re.compile(r"\d{10}-[0-9a-f]{32}")
+LONGEST_TURN = timedelta(hours=1)  # one said to last longer is from a clock that was wrong
 
 
 @dataclass(config=ConfigDict(extra="forbid"))
@@ -30,7 +40,8 @@ _DOCUMENT = TypeAdapter(_Document)
 
 
 class VaultEventOutbox:
-    """Requests to Vault: put 1; pending 1, 1 an hour that has events, 1 an event; remove 1."""
+    """Requests to Vault: put 1; pending 1, 1 an hour that has events, 1 an event; remove 1; waiting 1, 1 an hour;
+    take_turn 1, and 3 where one was left behind; end_turn 2."""
 
     def __init__(self, session: VaultSession) -> None:
         self._session = session
@@ -42,28 +53,64 @@ class VaultEventOutbox:
 
     def pending(self, limit: int) -> list[LifecycleEvent]:
         events: list[LifecycleEvent] = []
-        for folder in self._session.list(_FOLDER):
-            hour = folder.rstrip("/")
-            if _HOUR.fullmatch(hour) and len(events) < limit:
-                events.extend(self._of_hour(hour, limit - len(events)))
-        return sorted(events, key=lambda event: event.at)
+        for path in self._paths():
+            if len(events) >= limit:
+                break
+            found = self._session.read(path)
+            event = None if found is None else _decode(path, found.data)
+            if event is not None:
+                events.append(event)
+        return events
 
     def remove(self, event: LifecycleEvent) -> None:
         self._session.delete(_path(event))
 
-    def _of_hour(self, hour: str, limit: int) -> list[LifecycleEvent]:
-        paths = [SecretPath(("outbox", hour, name)) for name in self._session.list(SecretPath(("outbox", hour)))]
-        found = (self._session.read(path) for path in paths[:limit])
-        return [_decode(versioned.data) for versioned in found if versioned is not None]
+    def waiting(self) -> int:
+        return sum(1 for _ in self._paths())
+
+    def take_turn(self, now: datetime, seconds: float) -> str | None:
+        turn = secrets.token_hex(16)
+        document = {"turn": turn, "until": (now + timedelta(seconds=seconds)).isoformat()}
+        standing = self._session.create(_TURN, document)
+        if standing is None:
+            return turn
+        if _lasts(standing.data, now):
+            return None
+        self._session.delete(_TURN)  # whoever had it was killed
+        return turn if self._session.create(_TURN, document) is None else None
+
+    def end_turn(self, turn: str) -> None:
+        standing = self._session.read(_TURN)
+        if standing is not None and standing.data.get("turn") == turn:
+            self._session.delete(_TURN)
+
+    def _paths(self) -> Iterator[SecretPath]:
+        """The oldest first."""
+        for folder in self._session.list(_FOLDER):
+            hour = folder.rstrip("/")
+            if _HOUR.fullmatch(hour):
+                names = self._session.list(SecretPath(("outbox", hour)))
+                yield from (SecretPath(("outbox", hour, name)) for name in names if _NAME.fullmatch(name))
 
 
-def _decode(data: dict[str, Any]) -> LifecycleEvent:
+def _lasts(turn: dict[str, Any], now: datetime) -> bool:
+    try:
+        until = datetime.fromisoformat(str(turn.get("until")))
+        return now < until <= now + LONGEST_TURN
+    except (ValueError, TypeError):
+        return False
+
+
+def _decode(path: SecretPath, data: dict[str, Any]) -> LifecycleEvent | None:
+    """None where it is malformed: the others must not wait for it, and it stays for whoever mends it."""
     try:
         document = _DOCUMENT.validate_python(data)
     except ValidationError as error:
-        raise Unavailable("the outbox holds an event that is malformed") from error
+        log(logging.ERROR, "outbox", path=str(path), detail=f"malformed in {error.error_count()} places")
+        return None
     return LifecycleEvent(**{name: getattr(document, name) for name in _Document.__dataclass_fields__})
 
 
 def _path(event: LifecycleEvent) -> SecretPath:
-    return SecretPath(("outbox", event.at.astimezone(UTC).strftime("%Y%m%d%H"), event.event_id))
+    at = event.at.astimezone(UTC)
+    return SecretPath(("outbox", at.strftime("%Y%m%d%H"), f"{at:%M%S%f}-{event.event_id}"))

@@ -1,4 +1,4 @@
-"""HTTP to one Vault, with a wall-clock deadline that nothing outlasts.
+"""HTTP to one server, such as Vault, with a wall-clock deadline that nothing outlasts.
 
 A socket's own timeout is counted anew for each read, so a server that sends one byte a second holds a caller for
 ever. Here every wait, in the name's resolution, connect, handshake, headers and body, is cut to what is left.
@@ -16,12 +16,26 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-from keyrail.adapters.vault_config import VaultConfig
+from typing import Any, Protocol
+from urllib.parse import SplitResult
 
 IDLE_SECONDS = 30.0  # older ones are dropped: a frozen function finds its connections dead (FACTS)
 BODY_BYTES = 16 * 1024 * 1024  # a LIST of 100,000 names has 2 MB
+
+
+class Server(Protocol):
+    """Where to connect to. `connect_seconds` leaves time for another address of the same name."""
+
+    @property
+    def url(self) -> SplitResult: ...
+    @property
+    def connect_seconds(self) -> float: ...
+    @property
+    def pool_maxsize(self) -> int: ...
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Raises: OSError, ssl.SSLError where a file is missing or is no certificate."""
+        ...
 
 
 class TransportFault(Exception):
@@ -64,8 +78,8 @@ class Deadline:
 class Transport:
     """A pool of connections to one address, shared by threads, never across a fork."""
 
-    def __init__(self, config: VaultConfig, elapsed_seconds: Callable[[], float]) -> None:
-        self._config = config
+    def __init__(self, server: Server, elapsed_seconds: Callable[[], float]) -> None:
+        self._server = server
         self._elapsed_seconds = elapsed_seconds
         self._idle: deque[tuple[_Connection, float]] = deque()
         self._tls: ssl.SSLContext | None = None
@@ -105,7 +119,7 @@ class Transport:
         except (OSError, http.client.HTTPException) as exc:
             connection.close()
             raise _fault(exc, was_sent=True) from None  # their texts and frames hold what was sent
-        if response.will_close or len(self._idle) >= self._config.pool_maxsize:
+        if response.will_close or len(self._idle) >= self._server.pool_maxsize:
             connection.close()
         else:
             self._idle.append((connection, self._elapsed_seconds()))
@@ -123,13 +137,13 @@ class Transport:
             connection.close()
 
     def _connected(self, deadline: Deadline) -> "_Connection":
-        url = self._config.url
+        url = self._server.url
         host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
         try:
             if url.scheme == "https" and self._tls is None:
-                self._tls = _tls_context(self._config)
+                self._tls = self._server.tls_context()
             connection = _Connection(host, port)
-            connection.open(self._tls, deadline.at_most(self._config.connect_seconds))
+            connection.open(self._tls, deadline.at_most(self._server.connect_seconds))
         except (OSError, ValueError) as exc:
             raise _fault(exc, was_sent=False) from None
         return connection
@@ -257,14 +271,3 @@ def _resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
     if isinstance(answer, OSError):
         raise answer
     return answer
-
-
-def _tls_context(config: VaultConfig) -> ssl.SSLContext:
-    """Raises: OSError, ssl.SSLError where a file is missing or is no certificate."""
-    context = ssl.create_default_context(cafile=config.cacert)
-    if config.client_cert is not None:
-        context.load_cert_chain(config.client_cert, config.client_key)
-    if config.skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

@@ -25,5 +25,6 @@ BUILT_IN_ROLES: dict[str, tuple[str, ...]] = {
     "issuer": ("keys:issue", "keys:read"),
     "operator": ("keys:read", "keys:update", "keys:rotate", "keys:revoke", "keys:validate"),
     "auditor": ("keys:read", "config:list"),
+    "ticker": ("rotation:tick",),
     "service": ("keys:validate", "config:read"),
 }

@@ -1,5 +1,6 @@
 """What a trigger needs to know of an operation to offer it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,10 @@ from keyrail.ports import Services
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`path` may name request fields in braces. `codes` are the problem codes of its own, beside those that every
+    """`path` may name request fields in braces; the one called `long_field` takes slashes, too. `codes` are the problem codes of its own, beside those that every
     operation has. `by_possession`: a key that is no longer usable may still call it on itself. `takes_events`: it may
-    be called by a CloudEvent, whose data are its fields."""
+    be called by a CloudEvent, whose data are its fields. `takes_oidc`: a scheduler may prove itself by a token that its
+    platform signed, beside a key."""
 
     name: str
     summary: str
@@ -27,3 +29,13 @@ class Operation:
     codes: tuple[str, ...] = ()
     by_possession: bool = False
     takes_events: bool = False
+    long_field: str | None = None
+
+    def route(self) -> str:
+        """A regular expression, in the letters that Python and RE2 share, that matches this operation's whole paths;
+        each field in it is a group."""
+        return re.sub(r"\\\{(\w+)\\\}", self._group, re.escape(self.path))
+
+    def _group(self, field: re.Match[str]) -> str:
+        return rf"(?P<{field[1]}>{'.+' if field[1] == self.long_field else '[^/]+'})"
+    takes_oidc: bool = False

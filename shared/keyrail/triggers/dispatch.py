@@ -15,7 +15,7 @@ from keyrail.domain.records import SYSTEM_TENANT
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
 from keyrail.telemetry import correlation_id, log, noted
-from keyrail.validation import authenticate, refusal
+from keyrail.validation import authenticate, authenticate_token, refusal
 
 _TOLD_OF_A_DENIAL = ("key_id", "presented_id", "presented_reason")
 _ANYONE = Caller(key_id="anyone", tenant=SYSTEM_TENANT, owner="anyone", scopes=("keys:validate",))
@@ -80,6 +80,10 @@ def _run(operation: Operation, call: Call, services: Services, facts: _Facts) ->
     credential = call.credential()
     if operation.name in services.open_operations and credential is None:
         return Outcome(reply=operation.run(call.parse(), _ANYONE, services))
+    if operation.takes_oidc and services.tick_tokens is not None and "." in (credential or ""):  # no key has a dot
+        caller = authenticate_token(credential or "", services.tick_tokens, services)
+        facts.actor = caller.key_id
+        return Outcome(reply=operation.run(call.parse(), caller, services))
     caller, decision = authenticate(credential, call.ip, services)
     facts.actor, facts.caller_decision = caller.key_id, decision
     if not caller.usable and not operation.by_possession:
