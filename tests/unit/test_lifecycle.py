@@ -1,43 +1,21 @@
-"""domain/lifecycle.py: how a record changes, step by step."""
-
-from collections.abc import Callable
-from datetime import datetime, timedelta
+"""domain/lifecycle.py: how a record changes where the new key goes to whoever asks for it."""
 
 import pytest
-from builders import HOUR_SECONDS, NOW, SECOND, TICK, decided, generation, new_secret, record, stored, tombstone
+from builders import HOUR_SECONDS, NOW, SECOND, TICK, generation, record, stored, tombstone
+from steps import HOUR, code_of, rotated, staged, states
 
 from keyrail.domain.decisions import Code
 from keyrail.domain.errors import Conflict, InvalidArgument
 from keyrail.domain.lifecycle import (
     MAX_RETIRED_KEPT,
-    advance,
     grace_for,
+    is_promoted,
+    next_rotation_at,
     promote,
-    replace_pending,
     require_rotatable,
-    rotate_at_once,
-    stage,
     tidy,
 )
-from keyrail.domain.records import KeyRecord, Rotation, StoredKey
-
-HOUR = timedelta(seconds=HOUR_SECONDS)
-
-
-def code_of(kept: KeyRecord, number: int, now: datetime = NOW) -> Code:
-    return decided(StoredKey(kept, version=1), number, now=now).code
-
-
-def states(kept: KeyRecord) -> dict[int, str]:
-    return {g.n: g.state for g in kept.generations}
-
-
-def rotated(
-    kept: KeyRecord, number: int, rotation_id: str = "", *, grace_seconds: int = HOUR_SECONDS, now: datetime = NOW
-) -> KeyRecord:
-    """`kept` with secret `number` as its new one."""
-    rotation_id = rotation_id or f"rotation {number}"
-    return rotate_at_once(kept, new_secret(number), rotation_id=rotation_id, grace_seconds=grace_seconds, now=now)
+from keyrail.domain.records import Rotation, StoredKey
 
 
 class TestWhoMayBeRotated:
@@ -80,9 +58,9 @@ class TestRotatingAtOnce:
 
     def test_the_rotation_and_the_next_one_are_noted(self) -> None:
         kept = rotated(record(rotation=Rotation(grace_seconds=1, max_grace_seconds=1, interval_seconds=60)), 2, "r")
-        assert kept.rotation.rotation_id == "r"
-        assert kept.rotation.step == "promoted"
-        assert kept.rotation.next_at == NOW + 60 * SECOND
+        assert is_promoted(kept, "r")
+        assert not is_promoted(kept, "another")
+        assert kept.rotation.next_at == next_rotation_at(kept, NOW)
         assert kept.generations[1].activated_at == NOW
 
     def test_nothing_else_of_the_record_changes(self) -> None:
@@ -105,13 +83,13 @@ class TestRotatingAtOnce:
 
     def test_one_without_grace_ends_a_rotation_under_way(self) -> None:
         """The sink may hold the pending secret, and a pending secret validates: it has to be seen to end."""
-        kept = rotated(stage(record(), new_secret(2), rotation_id="r", now=NOW), 3, grace_seconds=0)
+        kept = rotated(staged(record()), 3, grace_seconds=0)
         assert states(kept) == {1: "retired", 2: "retired", 3: "current"}
         assert [code_of(kept, number) for number in (1, 2, 3)] == [Code.ROTATED_OUT, Code.ROTATED_OUT, Code.VALID]
 
     def test_one_with_grace_leaves_a_rotation_under_way(self) -> None:
         with pytest.raises(Conflict) as refusal:
-            rotated(stage(record(), new_secret(2), rotation_id="r", now=NOW), 3)
+            rotated(staged(record()), 3)
         assert refusal.value.code == "ROTATION_IN_PROGRESS"
 
 
@@ -148,60 +126,9 @@ class TestRepeatingARotation:
             rotated(kept, 4, "first", now=NOW + HOUR)
 
     def test_does_not_reach_into_a_rotation_that_is_only_staged(self) -> None:
-        kept = stage(rotated(record(), 2, "same", grace_seconds=1), new_secret(3), rotation_id="same", now=NOW + SECOND)
+        kept = staged(rotated(record(), 2, "same", grace_seconds=1), 3, "same", now=NOW + SECOND)
         with pytest.raises(Conflict):
             rotated(kept, 4, "same", now=NOW + SECOND)
-
-
-class TestStepByStep:
-    def test_stage_deliver_test_promote(self) -> None:
-        kept = stage(record(), new_secret(2), rotation_id="r", now=NOW)
-        assert (kept.rotation.rotation_id, kept.rotation.step) == ("r", "staged")
-        assert states(kept) == {1: "current", 2: "pending"}
-        for step in ("delivered", "tested"):
-            kept = advance(kept, step)
-            assert kept.rotation.step == step
-            assert [code_of(kept, number) for number in (1, 2)] == [Code.VALID, Code.VALID]
-        kept = promote(kept, grace_seconds=HOUR_SECONDS, now=NOW + SECOND)
-        assert (kept.rotation.rotation_id, kept.rotation.step) == ("r", "promoted")
-        assert states(kept) == {1: "retiring", 2: "current"}
-        assert kept.generations[0].retire_at == NOW + SECOND + HOUR
-        assert kept.generations[1].activated_at == NOW + SECOND
-
-    def test_at_once_is_the_same_as_stage_and_promote(self) -> None:
-        staged = stage(record(), new_secret(2), rotation_id="r", now=NOW)
-        assert promote(staged, grace_seconds=60, now=NOW) == rotated(record(), 2, "r", grace_seconds=60)
-
-    def test_another_secret_for_the_pending_one_ends_the_first(self) -> None:
-        kept = advance(stage(record(), new_secret(2), rotation_id="r", now=NOW), "delivered")
-        kept = replace_pending(kept, new_secret(3))
-        assert states(kept) == {1: "current", 2: "pending"}
-        assert kept.rotation.step == "staged"
-        assert [code_of(kept, number) for number in (1, 2, 3)] == [Code.VALID, Code.NOT_FOUND, Code.VALID]
-
-    def test_a_second_stage_is_refused(self) -> None:
-        kept = stage(record(), new_secret(2), rotation_id="r", now=NOW)
-        with pytest.raises(Conflict) as refusal:
-            stage(kept, new_secret(3), rotation_id="r", now=NOW)
-        assert refusal.value.code == "ROTATION_IN_PROGRESS"
-
-    @pytest.mark.parametrize(
-        "step",
-        [
-            lambda kept: promote(kept, grace_seconds=60, now=NOW),
-            lambda kept: advance(kept, "delivered"),
-            lambda kept: replace_pending(kept, new_secret(3)),
-        ],
-        ids=["promote", "advance", "replace_pending"],
-    )
-    @pytest.mark.parametrize("kept", [record(), rotated(record(), 2)], ids=["never rotated", "promoted"])
-    def test_no_step_without_a_pending_generation(
-        self, step: Callable[[KeyRecord], KeyRecord], kept: KeyRecord
-    ) -> None:
-        """Another rotation overtook this one; to go on would leave the key without a current generation."""
-        with pytest.raises(Conflict) as refusal:
-            step(kept)
-        assert refusal.value.code == "CONCURRENT_CHANGE"
 
 
 class TestEndOfLife:
@@ -223,11 +150,9 @@ class TestEndOfLife:
         assert rotated(first, 3, "same", now=NOW + SECOND).expires_at == first.expires_at
 
     def test_a_key_that_expired_since_it_was_staged_is_not_brought_back(self) -> None:
-        kept = stage(
-            record(expires_at=NOW + HOUR, lifetime_seconds=HOUR_SECONDS), new_secret(2), rotation_id="r", now=NOW
-        )
+        kept = staged(record(expires_at=NOW + HOUR, lifetime_seconds=HOUR_SECONDS))
         with pytest.raises(Conflict) as refusal:
-            promote(kept, grace_seconds=60, now=NOW + HOUR)
+            promote(kept, now=NOW + HOUR)
         assert refusal.value.code == "KEY_NOT_LIVE"
 
     def test_a_key_without_an_end_gets_none(self) -> None:

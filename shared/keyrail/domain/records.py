@@ -21,7 +21,8 @@ _STRICT: ConfigDict = {"extra": "forbid"}
 @with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One secret of a key. At most one is pending, one current, one retiring."""
+    """One secret of a key. One is current. Several are pending only where runners of a rotation were cut off before
+    they wrote the sink, and several retiring only where such a rotation was abandoned (domain/lifecycle.py)."""
 
     n: StrictInt
     digest: str = field(repr=False)
@@ -45,9 +46,10 @@ class Context:
 class Rotation:
     """`rotation_id` and `step` speak of the rotation in flight, or of the last one where step is "promoted".
 
-    lease_until     whoever runs the rotation in flight is left alone until then
-    silent_seconds  the grace ends early once the retiring generation was not used for so long; None: it does not
-    failures        of the rotation in flight, in a row; no tick tries again before `retry_at`
+    lease_until           whoever runs the rotation in flight is left alone until then
+    staged_grace_seconds  what the rotation in flight was asked for: whoever ends it keeps to that
+    silent_seconds        the grace ends early once the retiring generation was not used for so long; None: it does not
+    failures              of the rotation in flight, in a row; no tick tries again before `retry_at`
     """
 
     grace_seconds: StrictInt
@@ -58,6 +60,7 @@ class Rotation:
     rotation_id: str | None = None
     step: RotationStep | None = None
     lease_until: AwareDatetime | None = None
+    staged_grace_seconds: StrictInt | None = None
     silent_seconds: StrictInt | None = None
     failures: StrictInt = 0
     retry_at: AwareDatetime | None = None

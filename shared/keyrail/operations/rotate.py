@@ -4,27 +4,27 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from keyrail.announce import announce
 from keyrail.domain import fields
 from keyrail.domain.access import Caller
 from keyrail.domain.digest import fingerprint
 from keyrail.domain.errors import Conflict
 from keyrail.domain.fields import Request
-from keyrail.domain.key_format import new_key_id, new_secret
-from keyrail.domain.lifecycle import MAX_GRACE_SECONDS, NewSecret, grace_for, require_rotatable, rotate_at_once
+from keyrail.domain.key_format import new_key_id
+from keyrail.domain.lifecycle import MAX_GRACE_SECONDS, grace_for, require_rotatable, rotate_at_once
 from keyrail.domain.records import StoredKey
 from keyrail.domain.views import KeyView
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
-from keyrail.rotation import SinkRotation, rotate_into_sink, schedule
+from keyrail.rotation import SinkRotation, new_key, rotate_into_sink, schedule, tell_promoted
 from keyrail.telemetry import note
 
 SCOPE = "keys:rotate"
 
 
 class RotateRequest(Request):
-    """`grace_seconds` 0 ends every older generation at once. The same Idempotency-Key, sent again within the
-    grace, replaces the secret whose reply was lost and leaves the generation in grace as it is."""
+    """`grace_seconds` 0 is an emergency: it ends every older generation at once, and waits for no other rotation.
+    The same Idempotency-Key, sent again within the grace, replaces the secret whose reply was lost and leaves the
+    generation in grace as it is; where the key went to a sink, nothing was lost, and it is answered as done."""
 
     key_id: fields.KeyId
     grace_seconds: int | None = Field(default=None, ge=0, le=MAX_GRACE_SECONDS)
@@ -48,7 +48,8 @@ def run(request: RotateRequest, caller: Caller, services: Services) -> RotateRep
     grace_seconds = grace_for(record, request.grace_seconds)
     rotation_id = _rotation_id(request, caller)
     if record.rotation.sink is not None:
-        rotated = rotate_into_sink(stored, SinkRotation(rotation_id, grace_seconds, caller.key_id), services)
+        asked = SinkRotation(rotation_id, grace_seconds, caller.key_id, is_emergency=request.grace_seconds == 0)
+        rotated = rotate_into_sink(stored, asked, services)
         return _reply(rotated, services, delivered_to=record.rotation.sink)
     # whoever rotates gets a key with all of its rights in hand
     caller.require_all_of(services.lookup.roles().effective(record.scopes, record.roles))
@@ -59,30 +60,21 @@ def _to_the_caller(
     stored: StoredKey, rotation_id: str, grace_seconds: int, caller: Caller, services: Services
 ) -> RotateReply:
     record = stored.record
-    key = services.key_format.assemble(record.key_id, new_secret())
+    key, secret = new_key(record, services)
     rotated = rotate_at_once(
-        record,
-        _digested(key, services),
-        rotation_id=rotation_id,
-        grace_seconds=grace_seconds,
-        now=services.clock.now(),
+        record, secret, rotation_id=rotation_id, grace_seconds=grace_seconds, now=services.clock.now()
     )
     schedule(rotated, services)
     version = services.keys.replace(rotated, stored.version)
     if version is None:
         raise Conflict("The key was changed at the same moment; nothing was rotated.", code="ROTATION_IN_PROGRESS")
-    services.feed.publish(record.key_id)
-    announce(services, "rotation.promoted", rotated, actor=caller.key_id, change=rotation_id)
-    return _reply(StoredKey(rotated, version), services, key=key)
+    done = StoredKey(rotated, version)
+    tell_promoted(done, caller.key_id, services)
+    return _reply(done, services, key=key)
 
 
 def _reply(stored: StoredKey, services: Services, **extra: Any) -> RotateReply:
     return RotateReply(**KeyView.fields_of(stored, services.clock.now()), **extra)
-
-
-def _digested(key: str, services: Services) -> NewSecret:
-    peppers = services.lookup.peppers()
-    return NewSecret(peppers.current_digest(services.key_format.parse(key).body), peppers.current)
 
 
 def _rotation_id(request: RotateRequest, caller: Caller) -> str:

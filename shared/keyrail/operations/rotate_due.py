@@ -1,26 +1,28 @@
-"""One tick: every rotation that is due, as far as its time reaches. docs/rotation.md"""
+"""One tick: every rotation that is due, as far as its time reaches. docs/operations/rotate_due.md"""
 
 import random
 from collections import Counter
-from datetime import timedelta
+from collections.abc import Iterator
 
 from pydantic import Field
 
 from keyrail.announce import announce
 from keyrail.domain.access import Caller
 from keyrail.domain.digest import fingerprint
-from keyrail.domain.due import DueAction, due_action, grace_watch_times
+from keyrail.domain.due import DueAction, due_action, grace_watch_times, is_still_used, left_behind, silent_at
 from keyrail.domain.errors import Conflict, DeliveryFailed, KeyrailError
 from keyrail.domain.fields import Reply, Request
-from keyrail.domain.lifecycle import end_grace, find_generation, note_failure, tidy
-from keyrail.domain.records import KeyRecord, StoredKey
+from keyrail.domain.lifecycle import end_grace, find_generation, find_predecessor, tidy
+from keyrail.domain.records import Generation, KeyRecord, StoredKey
+from keyrail.event_delivery import deliver_events
 from keyrail.operations.operation import Operation
 from keyrail.ports import DueEntry, Services
-from keyrail.rotation import SinkRotation, rotate_into_sink
+from keyrail.rotation import SinkRotation, rotate_into_sink, tell_promoted
 from keyrail.telemetry import note
 
 SCOPE = "rotation:tick"
 MAX_FAULTS_IN_A_ROW = 3  # of the store itself: then the rest is left to the next tick
+LOOKS_A_LIST = 50  # then the index is listed anew: what others have done meanwhile is no longer in it
 
 
 class TickRequest(Request):
@@ -36,7 +38,8 @@ class TickFailure(Reply):
 
 
 class TickReply(Reply):
-    """`skipped`: another runner is at it, or it waits for its next try. Anything `failed` makes the status 503."""
+    """`skipped`: another runner is at it, or it waits for its next try. Anything `failed` makes the status 503; events
+    that wait for their receiver don't."""
 
     rotated: int
     resumed: int
@@ -45,6 +48,8 @@ class TickReply(Reply):
     failed: int
     remaining: int
     failures: list[TickFailure]
+    events_sent: int = 0
+    events_waiting: int | None = None
 
     @property
     def http_status(self) -> int:
@@ -57,32 +62,53 @@ class _Tick:
     def __init__(self, request: TickRequest, caller: Caller, services: Services) -> None:
         self.services, self.actor = services, caller.key_id
         self.ends_at = services.clock.elapsed_seconds() + request.budget_seconds
+        self.slowest_seconds = 0.0
         self.max_rotations = request.max_rotations
         self.counts: Counter[str] = Counter()
         self.failures: list[TickFailure] = []
         self.faults_in_a_row = 0
+        self.seen: set[DueEntry] = set()
+        self.told: set[str] = set()
 
     def is_over(self) -> bool:
+        """Another look may take as long as the slowest so far, and must still end in time."""
         done = self.counts["rotated"] + self.counts["resumed"] + self.counts["failed"]
-        out_of_time = self.services.clock.elapsed_seconds() >= self.ends_at
-        return out_of_time or done >= self.max_rotations or self.faults_in_a_row >= MAX_FAULTS_IN_A_ROW
+        is_late = self.services.clock.elapsed_seconds() + self.slowest_seconds >= self.ends_at
+        return is_late or done >= self.max_rotations or self.faults_in_a_row >= MAX_FAULTS_IN_A_ROW
+
+    def unseen(self) -> list[DueEntry]:
+        """In any order: ticks side by side start at different ends."""
+        entries = [entry for entry in self.services.due.due(self.services.clock.now()) if entry not in self.seen]
+        random.shuffle(entries)
+        return entries
 
 
 def run(request: TickRequest, caller: Caller, services: Services) -> TickReply:
     caller.require_scope(SCOPE)
     tick = _Tick(request, caller, services)
-    entries = services.due.due(services.clock.now())
-    random.shuffle(entries)  # ticks side by side start at different ends
-    for position, entry in enumerate(entries):
-        if tick.is_over():
-            tick.counts["remaining"] = len(entries) - position
-            break
+    for entry in _entries(tick):
+        began_at = services.clock.elapsed_seconds()
         _look_at(entry, tick)
-    note(**tick.counts)
+        tick.slowest_seconds = max(tick.slowest_seconds, services.clock.elapsed_seconds() - began_at)
+    events = deliver_events(services, tick.ends_at)
+    note(**tick.counts, events_sent=events.sent, events_waiting=events.waiting)
     return TickReply(
         **{name: tick.counts[name] for name in ("rotated", "resumed", "retired", "skipped", "failed", "remaining")},
         failures=tick.failures,
+        events_sent=events.sent,
+        events_waiting=events.waiting,
     )
+
+
+def _entries(tick: _Tick) -> Iterator[DueEntry]:
+    """Each once, until the tick is over."""
+    while entries := tick.unseen():
+        for position, entry in enumerate(entries[: max(LOOKS_A_LIST, len(entries) // 10)]):
+            if tick.is_over():
+                tick.counts["remaining"] = len(entries) - position
+                return
+            tick.seen.add(entry)
+            yield entry
 
 
 def _look_at(entry: DueEntry, tick: _Tick) -> None:
@@ -97,28 +123,29 @@ def _look_at(entry: DueEntry, tick: _Tick) -> None:
         tick.counts["failed"] += 1
         tick.failures.append(TickFailure(subject=entry.subject, code=error.code))
         tick.faults_in_a_row += not isinstance(error, DeliveryFailed)
-        _put_off(entry.subject, error, tick)
 
 
 def _act(entry: DueEntry, stored: StoredKey | None, tick: _Tick) -> None:
     services, now = tick.services, tick.services.clock.now()
     action = due_action(stored, now)
     if stored is not None and action is DueAction.RETIRE:
-        stored = _retire(stored, tick)
+        stored = _retire(stored, tidy(stored.record, now), tick)
         action = due_action(stored, now)
-    if stored is None or action is DueAction.DROP:
-        services.due.remove(entry)
-        return
     if action is DueAction.WAIT:
         tick.counts["skipped"] += 1
         return
-    if action is DueAction.WATCH_GRACE:
-        _watch_grace(stored, tick)
-    else:
+    if stored is not None and action is DueAction.DROP:
+        if not _told_what_was_left(entry, stored, tick):
+            return
+    elif stored is not None and action is DueAction.WATCH_GRACE:
+        _watch_grace(entry, stored, tick)
+    elif stored is not None:
         record = stored.record
-        asked = SinkRotation(_rotation_id(record), record.rotation.grace_seconds, tick.actor)
-        rotate_into_sink(stored, asked, services)
+        rotate_into_sink(
+            stored, SinkRotation(_rotation_id(record), record.rotation.grace_seconds, tick.actor), services
+        )
         tick.counts["rotated" if action is DueAction.ROTATE else "resumed"] += 1
+        tick.told.add(record.key_id)
     services.due.remove(entry)
 
 
@@ -128,68 +155,69 @@ def _rotation_id(record: KeyRecord) -> str:
     return fingerprint("due rotation", record.key_id, due_at.isoformat() if due_at else "")
 
 
-def _retire(stored: StoredKey, tick: _Tick) -> StoredKey:
-    """The clock has retired it already; this tidies the record up and tells."""
-    services, now = tick.services, tick.services.clock.now()
-    retiring = find_generation(stored.record, "retiring")
-    record = tidy(stored.record, now)
-    version = services.keys.replace(record, stored.version)
+def _told_what_was_left(entry: DueEntry, stored: StoredKey, tick: _Tick) -> bool:
+    """False where whoever made the change seems to be at it still, and will remove the hint."""
+    lease_seconds = tick.services.rotation_lease_seconds
+    left = left_behind(stored.record, entry.at, lease_seconds)
+    if left is None or stored.record.key_id in tick.told:
+        return True
+    if left.step == "retired":
+        _tell_retired(stored.record, left.n, tick)
+    elif (tick.services.clock.now() - left.at).total_seconds() < lease_seconds:
+        tick.counts["skipped"] += 1
+        return False
+    else:
+        tell_promoted(stored, tick.actor, tick.services)
+    return True
+
+
+# -- the grace of the generation before -----------------------------------------------------------------------------
+
+
+def _retire(stored: StoredKey, record: KeyRecord, tick: _Tick) -> StoredKey:
+    """`record`, in which what was retiring is retired, is written and told."""
+    version = tick.services.keys.replace(record, stored.version)
     if version is None:
         raise Conflict("The key was changed at the same moment.", code="CONCURRENT_CHANGE")
-    n = retiring.n if retiring is not None else 0
-    announce(services, "rotation.retired", record, actor=tick.actor, change=str(n), generation=n)
+    left = {g.n for g in record.generations if g.state == "retiring"}
+    for generation in stored.record.generations:
+        if generation.state == "retiring" and generation.n not in left:
+            _tell_retired(record, generation.n, tick)
     tick.counts["retired"] += 1
     return StoredKey(record, version)
 
 
-def _watch_grace(stored: StoredKey, tick: _Tick) -> None:
+def _tell_retired(record: KeyRecord, n: int, tick: _Tick) -> None:
+    tick.told.add(record.key_id)
+    announce(tick.services, "rotation.retired", record, actor=tick.actor, change=str(n), generation=n)
+
+
+def _watch_grace(entry: DueEntry, stored: StoredKey, tick: _Tick) -> None:
     """Tells the owner that the old generation is still in use; or ends its grace where it has been silent."""
-    services, now = tick.services, tick.services.clock.now()
-    record, retiring = stored.record, find_generation(stored.record, "retiring")
-    if retiring is None:
+    services, record, now = tick.services, stored.record, tick.services.clock.now()
+    predecessor, current = find_predecessor(record), find_generation(record, "current")
+    if predecessor is None or current is None or current.activated_at is None:
         return
-    silent_seconds = record.rotation.silent_seconds
-    current = find_generation(record, "current")
-    since = current.activated_at if current is not None else None
-    used_at = services.usage.last_used(record.key_id).get(retiring.n)
-    quiet_since = max((at for at in (used_at, since) if at is not None), default=now)
-    if silent_seconds is not None and now - quiet_since >= timedelta(seconds=silent_seconds):
-        version = services.keys.replace(end_grace(record, now), stored.version)
-        if version is None:
-            raise Conflict("The key was changed at the same moment.", code="CONCURRENT_CHANGE")
-        services.feed.publish(record.key_id)
-        announce(services, "rotation.retired", record, actor=tick.actor, change=str(retiring.n), generation=retiring.n)
-        tick.counts["retired"] += 1
-        return
-    if silent_seconds is not None:
-        services.due.add(DueEntry.of(quiet_since + timedelta(seconds=silent_seconds), "key", record.key_id))
-    if used_at is not None and now >= max(grace_watch_times(record)[:1], default=now):
-        services.metrics.grace_still_used()
-        announce(
-            services, "grace.still_used", record, actor=tick.actor, change=str(retiring.n), last_used_at=str(used_at)
-        )
-
-
-def _put_off(key_id: str, error: KeyrailError, tick: _Tick) -> None:
-    """The next try is later with every failure; best effort, since the store may be what failed."""
-    services = tick.services
-    try:
-        stored = services.keys.find(key_id)
-        if stored is None:
+    used_at = services.usage.last_used(record.key_id).get(predecessor.n)
+    if record.rotation.silent_seconds is not None:
+        silent_from = silent_at(record, current.activated_at, used_at)
+        if silent_from <= now:
+            _end_grace(stored, predecessor, tick)
             return
-        record = note_failure(stored.record, services.clock.now())
-        services.keys.replace(record, stored.version)
-        announce(
-            services,
-            "rotation.failed",
-            record,
-            actor=tick.actor,
-            change=f"{record.rotation.rotation_id}:{record.rotation.failures}",
-            code=error.code,
-            detail=error.detail,
-        )
-    except KeyrailError as second:
-        note(put_off_failed=second.code)
+        services.due.add(DueEntry.of(silent_from, "key", record.key_id))
+    warn_at = grace_watch_times(record)[0]
+    if entry.at == DueEntry.of(warn_at, "key", record.key_id).at and is_still_used(record, used_at):
+        services.metrics.grace_still_used()
+        facts = {"generation": predecessor.n, "last_used_at": str(used_at), "retire_at": str(predecessor.retire_at)}
+        announce(services, "grace.still_used", record, actor=tick.actor, change=str(predecessor.n), **facts)
+
+
+def _end_grace(stored: StoredKey, predecessor: Generation, tick: _Tick) -> None:
+    """Early, so the feed tells those who hold the record; and the hint for its end says nothing any more."""
+    _retire(stored, end_grace(stored.record, tick.services.clock.now()), tick)
+    tick.services.feed.publish(stored.record.key_id)
+    if predecessor.retire_at is not None:
+        tick.services.due.remove(DueEntry.of(predecessor.retire_at, "key", stored.record.key_id))
 
 
 OPERATION = Operation(
@@ -201,6 +229,7 @@ OPERATION = Operation(
     request=TickRequest,
     reply=TickReply,
     run=run,
-    codes=("BAD_EVENT",),
+    codes=("BAD_EVENT", "TOKEN_REFUSED"),
     takes_events=True,
+    takes_oidc=True,
 )
