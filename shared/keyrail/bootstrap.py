@@ -23,6 +23,7 @@ from keyrail.ports import (
     Clock,
     DueIndex,
     EventOutbox,
+    EventSink,
     KeyDelivery,
     KeyStore,
     Metrics,
@@ -30,6 +31,7 @@ from keyrail.ports import (
     PepperSource,
     RoleSource,
     Services,
+    TokenVerifier,
     UsageLog,
 )
 from keyrail.settings import Settings, load_settings
@@ -73,6 +75,8 @@ def build_services(settings: Settings) -> Services:
         due=stores.due,
         usage=stores.usage,
         outbox=stores.outbox if settings.event_sink else None,
+        event_sink=_event_sink(settings, clock),
+        tick_tokens=_tick_tokens(settings, clock),
         rotation_lease_seconds=settings.rotation_lease_seconds,
         metrics=metrics,
         open_operations=frozenset({"validate_key"} if settings.validate_open else ()),
@@ -134,6 +138,44 @@ def _delivery(settings: Settings, session: "VaultSession") -> KeyDelivery:
     if settings.sink_dir is not None:
         by_kind["file"] = FileKeyDelivery(Path(settings.sink_dir))
     return DeliveryByKind(by_kind)
+
+
+def _event_sink(settings: Settings, clock: Clock) -> EventSink | None:
+    """Raises: Internal where the settings don't go together, as all of these do."""
+    if settings.event_sink is None:
+        return None
+    from keyrail.adapters.http_event_sink import HttpEventSink, parse_overrides
+    from keyrail.adapters.web_server import WebServer
+
+    try:
+        server = WebServer(settings.event_sink, "K_SINK", settings.event_sink_ca)
+        extensions = parse_overrides(settings.event_overrides)
+    except ValueError as error:
+        raise Internal(f"settings: {error}") from error
+    return HttpEventSink(server, clock.elapsed_seconds, settings.event_mode, extensions)
+
+
+def _tick_tokens(settings: Settings, clock: Clock) -> TokenVerifier | None:
+    """Signed tokens count for nothing unless all that they are held against is set."""
+    needed = {
+        "KEYRAIL_TICK_OIDC_ISSUER": settings.tick_oidc_issuer,
+        "KEYRAIL_TICK_OIDC_AUDIENCE": settings.tick_oidc_audience,
+        "KEYRAIL_TICK_OIDC_SUBJECT": settings.tick_oidc_subject,
+        "KEYRAIL_TICK_OIDC_JWKS": settings.tick_oidc_jwks,
+    }
+    missing = [name for name, value in needed.items() if value is None]
+    if len(missing) == len(needed):
+        return None
+    if missing:
+        raise Internal(f"settings: {', '.join(missing)} missing beside the other KEYRAIL_TICK_OIDC settings")
+    from keyrail.adapters.oidc_keys import IssuerKeys
+    from keyrail.adapters.oidc_tokens import OidcTokens
+
+    issuer, audience, subject, jwks = (value or "" for value in needed.values())
+    try:
+        return OidcTokens(issuer, audience, subject, IssuerKeys(jwks, clock.elapsed_seconds))
+    except ValueError as error:
+        raise Internal(f"settings: {error}") from error
 
 
 def vault_config(settings: Settings) -> VaultConfig:

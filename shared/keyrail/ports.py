@@ -159,6 +159,35 @@ class EventOutbox(Protocol):
 
     def remove(self, event: LifecycleEvent) -> None: ...
 
+    def waiting(self) -> int:
+        """How many events are there."""
+        ...
+
+    def take_turn(self, now: datetime, seconds: float) -> str | None:
+        """Who sends, until then: the turn's name; None while somebody else's lasts. Two senders at a time would do no
+        harm, but send everything twice and in no order."""
+        ...
+
+    def end_turn(self, turn: str) -> None:
+        """Ours, if it still is."""
+        ...
+
+
+class EventSink(Protocol):
+    def send(self, event: LifecycleEvent, seconds: float) -> bool:
+        """True where the receiver has taken it; False where it refuses this very event, and may take others.
+
+        Raises: Unavailable where it did not answer within `seconds`, or takes nothing now.
+        """
+        ...
+
+
+class TokenVerifier(Protocol):
+    def subject(self, token: str, now: datetime) -> str:
+        """Whom a signed token was issued to. Raises: Unauthenticated; Unavailable where the issuer's keys can't be
+        read."""
+        ...
+
 
 class AuditLog(Protocol):
     def write(self, event: str, **facts: Any) -> None:
@@ -230,6 +259,10 @@ class Metrics(Protocol):
         """A retiring generation is in use with a tenth of its grace left."""
         ...
 
+    def events_sent(self, count: int) -> None: ...
+
+    def outbox_waiting(self, count: int) -> None: ...
+
     def exposition(self) -> tuple[bytes, str]:
         """The body and content type of /metrics."""
         ...
@@ -254,6 +287,12 @@ class NoMetrics:
     def grace_still_used(self) -> None:
         pass
 
+    def events_sent(self, count: int) -> None:
+        pass
+
+    def outbox_waiting(self, count: int) -> None:
+        pass
+
     def exposition(self) -> tuple[bytes, str]:
         return b"", "text/plain"
 
@@ -274,6 +313,8 @@ class Services:
     due: DueIndex
     usage: UsageLog
     outbox: EventOutbox | None = None  # None where nobody listens
+    event_sink: EventSink | None = None  # None where this process sends no events
+    tick_tokens: TokenVerifier | None = None  # None where ticks prove themselves by a key only
     rotation_lease_seconds: float = 30.0
     metrics: Metrics = field(default_factory=NoMetrics)
     open_operations: frozenset[str] = frozenset()  # these ask no key of their caller: a private network is the guard

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import own_tls
 import pytest
-from event_receiver import Receiver, receiving
-from vault_mount import NOW
-from vault_servers import answering, drip, reply
 
+import own_tls
+from event_receiver import Receiver, receiving
 from keyrail.adapters.http_event_sink import TRIES, HttpEventSink, parse_overrides
 from keyrail.adapters.web_server import WebServer
 from keyrail.dev.ports import free_ports
 from keyrail.domain.errors import Unavailable
 from keyrail.domain.events import LifecycleEvent, event_id
 from keyrail.domain.key_format import KeyFormat, new_key_id, new_secret
+from vault_mount import NOW
+from vault_servers import answering, drip, reply
 
 Answer = Callable[[socket.socket], None]
 
@@ -198,7 +198,7 @@ def test_over_tls_only_to_whom_a_trusted_ca_names(certificate_for: str, is_taken
         else:
             with pytest.raises(Unavailable):
                 trusting.send(an_event(), 5.0)
-    assert len(heads) == is_taken
+    assert bool(heads) == is_taken
 
 
 @pytest.mark.parametrize(
