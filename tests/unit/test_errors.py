@@ -20,7 +20,13 @@ from keyrail.domain.errors import (
     Unavailable,
 )
 
-SUBCLASSES = KeyrailError.__subclasses__()
+
+def descendants(error: type[KeyrailError]) -> list[type[KeyrailError]]:
+    """Each before its own subclasses, as the docstring draws them."""
+    return [each for child in error.__subclasses__() for each in (child, *descendants(child))]
+
+
+SUBCLASSES = descendants(KeyrailError)
 GRPC_CODES = {  # https://grpc.io/docs/guides/status-codes/
     *("CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
     *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"),
