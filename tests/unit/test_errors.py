@@ -22,8 +22,9 @@ from keyrail.domain.errors import (
 
 
 def descendants(error: type[KeyrailError]) -> list[type[KeyrailError]]:
-    """Each before its own subclasses, as the docstring draws them."""
-    return [each for child in error.__subclasses__() for each in (child, *descendants(child))]
+    """Each before its own subclasses, as the docstring draws them; adapters have more for themselves."""
+    children = [child for child in error.__subclasses__() if child.__module__ == errors.__name__]
+    return [each for child in children for each in (child, *descendants(child))]
 
 
 SUBCLASSES = descendants(KeyrailError)
