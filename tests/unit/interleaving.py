@@ -10,26 +10,28 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from builders import FORMAT, KEY_ID, NOW, PEPPERS, digest, record
+from builders import KEY_ID, NOW, PEPPERS, key_text, record
 
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
+from keyrail.adapters.memory_config_store import MemoryConfigStore
 from keyrail.adapters.memory_delivery import MemoryKeyDelivery
 from keyrail.adapters.memory_documents import MemoryPepperSource, MemoryRoleSource
 from keyrail.adapters.memory_due import MemoryDueIndex
 from keyrail.adapters.memory_feed import MemoryChangeFeed
 from keyrail.adapters.memory_keys import MemoryKeyStore
-from keyrail.adapters.memory_limiter import MemoryRateLimiter
 from keyrail.adapters.memory_outbox import MemoryEventOutbox
 from keyrail.adapters.memory_usage import MemoryUsageLog
+from keyrail.adapters.rotators import InstalledRotators
+from keyrail.bootstrap import build_services
 from keyrail.domain.access import Caller
 from keyrail.domain.decisions import Code, Decision, Need
-from keyrail.domain.life_policy import LifePolicy
 from keyrail.domain.records import KeyRecord, Rotation, StoredKey
 from keyrail.domain.sinks import parse_sink
 from keyrail.operations import rotate_due
 from keyrail.operations.rotate_due import TickReply, TickRequest
 from keyrail.ports import NoMetrics, Services
 from keyrail.rotation import schedule
+from keyrail.settings import load_settings
 from keyrail.validation import examine
 
 SINK = "vault:acme/gateway"
@@ -122,7 +124,7 @@ class World:
         assert world.keys.create(made)
         schedule(made, world.services())
         if is_delivered:
-            assert world.delivery.write(world.sink, FORMAT.assemble(KEY_ID, _first_secret()), KEY_ID, 1, 0)
+            assert world.delivery.write(world.sink, key_text(1), KEY_ID, 1, 0)
         return world
 
     @property
@@ -134,23 +136,14 @@ class World:
             return port if gate is None else _Gated(name, port, gate)
 
         keys, feed = gated("keys", self.keys), gated("feed", self.feed)
-        lookup = CachedLookup(
-            keys,
-            gated("peppers", MemoryPepperSource(PEPPERS)),
-            MemoryRoleSource(),
-            feed,
-            self.clock,
-            NoMetrics(),
-            CacheBounds(background=False),
-        )
-        return Services(
-            key_format=FORMAT,
-            life_policy=LifePolicy(3600, None),
+        peppers = gated("peppers", MemoryPepperSource(PEPPERS))
+        bounds = CacheBounds(background=False)
+        return replace(
+            build_services(load_settings({"KEYRAIL_STORE": "memory", "KEYRAIL_METRICS": "none"})),
             keys=keys,
-            lookup=lookup,
+            lookup=CachedLookup(keys, peppers, MemoryRoleSource(), feed, self.clock, NoMetrics(), bounds),
             feed=feed,
             audit=self.audit,
-            limiter=MemoryRateLimiter(self.clock.elapsed_seconds),
             clock=self.clock,
             delivery=gated("delivery", self.delivery),
             due=gated("due", self.due),
@@ -195,15 +188,6 @@ class World:
         """As update_key writes it."""
         stored = self.stored()
         assert self.keys.replace(replace(stored.record, **changes), stored.version)
-
-
-def _first_secret() -> str:
-    from keyrail.domain.key_format import SECRET_CHARS, base62
-
-    return base62(1, SECRET_CHARS)
-
-
-assert PEPPERS.current_digest(FORMAT.parse(FORMAT.assemble(KEY_ID, _first_secret())).body) == digest(1)
 
 
 class Gate:

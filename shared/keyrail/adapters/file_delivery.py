@@ -35,11 +35,12 @@ class FileKeyDelivery:
         document = {"api_key": key, "key_id": key_id, "generation": generation, "version": version + 1}
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(path.parent):
+            with _locked(path.parent) as folder:
                 held = self.read(sink)
                 if (held.version if held else 0) != version:
                     return False
                 _replace(path, json.dumps(document) + "\n")
+                os.fsync(folder)  # the name, too
                 return True
         except OSError as error:
             raise DeliveryFailed(f"the sink's file can't be written: {type(error).__name__}") from error
@@ -49,11 +50,12 @@ class FileKeyDelivery:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[int]:
+    """The folder's descriptor."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

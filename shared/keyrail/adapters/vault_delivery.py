@@ -22,8 +22,8 @@ class VaultKeyDelivery:
 
     def read(self, sink: Sink) -> Delivered | None:
         with _as_delivery_failed("read"):
-            found = self._session.read(SecretPath(sink.segments))
-        return None if found is None else Delivered(str(found.data.get("api_key", "")), found.version)
+            data, version = self._session.look(SecretPath(sink.segments))
+        return None if version == 0 else Delivered(str((data or {}).get("api_key", "")), version)
 
     def write(self, sink: Sink, key: str, key_id: str, generation: int, version: int) -> bool:
         path = SecretPath(sink.segments)

@@ -1,15 +1,16 @@
 """When each generation was used last: usage/<first 2 of id>/<key id> {"<n>": "<RFC 3339>"}.
 
-Uses are collected in memory and written by a thread of their own: a retiring generation's at most once a minute a
-key, since its owner waits for it to fall silent; any other's at most once an hour. Best effort: a process that is
-killed takes up to that much with it, and a write that loses its race is tried again with the next batch.
+Uses are collected in memory and written by a thread of their own, never by the call that used the key: a key with a
+retiring generation at most once a minute, since its owner waits for that to fall silent; any other at most once an
+hour. Best effort: a process that is killed takes up to that much with it.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from keyrail.adapters.vault_paths import SecretPath
 from keyrail.adapters.vault_session import VaultSession
@@ -18,71 +19,113 @@ from keyrail.telemetry import log
 
 RETIRING_SECONDS = 60.0
 OTHER_SECONDS = 3600.0
+BATCH_SECONDS = 10.0
+BATCH_KEYS = 200  # not retiring: a process that has just begun to see 10,000 keys is no burst for Vault
 MAX_KEYS = 50_000  # remembered at a time; beyond it the oldest are forgotten
+MAX_GENERATIONS = 16  # in one document: more than a record keeps apart
 
 
 class VaultUsageLog:
+    """Requests to Vault: used none; last_used 1; flush 2 a key."""
+
     def __init__(self, session: VaultSession, elapsed_seconds: Callable[[], float] = time.monotonic) -> None:
         self._session, self._elapsed_seconds = session, elapsed_seconds
         self._lock = threading.Lock()
-        self._waiting: dict[tuple[str, int], datetime] = {}
-        self._written_at: dict[tuple[str, int], float] = {}
+        self._waiting: dict[str, dict[int, datetime]] = {}
+        self._retiring: set[str] = set()  # of those that wait
+        self._written_at: dict[str, float] = {}
         self._writer: threading.Thread | None = None
 
     def used(self, key_id: str, generation: int, at: datetime, *, is_retiring: bool) -> None:
-        place = (key_id, generation)
-        pause = RETIRING_SECONDS if is_retiring else OTHER_SECONDS
-        if self._elapsed_seconds() - self._written_at.get(place, float("-inf")) < pause:
-            return
-        self._waiting[place] = at
-        if self._writer is None or not self._writer.is_alive():
-            self._start_writer()
-
-    def last_used(self, key_id: str) -> dict[int, datetime]:
-        found = self._session.read(_path(key_id))
-        if found is None:
-            return {}
-        try:
-            return {int(n): datetime.fromisoformat(at) for n, at in found.data.items()}
-        except (ValueError, TypeError) as error:
-            raise Unavailable(f"usage of {key_id} is malformed") from error
-
-    def flush(self) -> int:
-        """Writes what waits; the number of keys written."""
         with self._lock:
-            waiting, self._waiting = self._waiting, {}
-            by_key: dict[str, dict[int, datetime]] = {}
-            for (key_id, generation), at in waiting.items():
-                by_key.setdefault(key_id, {})[generation] = at
-                self._written_at.pop((key_id, generation), None)
-                self._written_at[key_id, generation] = self._elapsed_seconds()
-            while len(self._written_at) > MAX_KEYS:
-                del self._written_at[next(iter(self._written_at))]
-        return sum(self._write(key_id, used) for key_id, used in by_key.items())
-
-    def _write(self, key_id: str, used: dict[int, datetime]) -> bool:
-        path = _path(key_id)
-        try:
-            found = self._session.read(path)
-            known = {} if found is None else dict(found.data)
-            document = known | {str(n): at.isoformat() for n, at in used.items()}
-            if found is None:
-                return self._session.create(path, document) is None
-            return self._session.replace(path, document, found.version) is not None
-        except KeyrailError as error:
-            log(logging.WARNING, "usage", key_id=key_id, code=error.code, detail=error.detail)
-            return False
-
-    def _start_writer(self) -> None:
-        with self._lock:
+            self._waiting.setdefault(key_id, {})[generation] = at
+            if is_retiring:
+                self._retiring.add(key_id)
+            if len(self._waiting) > MAX_KEYS:
+                self._take(next(iter(self._waiting)))
             if self._writer is None or not self._writer.is_alive():
                 self._writer = threading.Thread(target=self._write_forever, name="keyrail-usage", daemon=True)
                 self._writer.start()
 
+    def last_used(self, key_id: str) -> dict[int, datetime]:
+        found = self._session.read(_path(key_id))
+        used = {} if found is None else _decoded(found.data)
+        if used is None:
+            raise Unavailable(f"{_path(key_id)} is malformed")  # not "never used": somebody may wait for its silence
+        return used
+
+    def flush(self) -> int:
+        """Writes what waits and may be written by now; how many keys that were."""
+        written = 0
+        for key_id in self._due():
+            with self._lock:
+                used, is_retiring = self._take(key_id)
+            try:
+                is_written = self._write(key_id, used)
+            except KeyrailError as error:
+                self._put_back(key_id, used, is_retiring)
+                log(logging.WARNING, "usage", key_id=key_id, code=error.code, detail=error.detail)
+                break  # nor will the others get through
+            if is_written:
+                self._note_written(key_id)
+                written += 1
+            else:
+                self._put_back(key_id, used, is_retiring)
+        return written
+
+    def _due(self) -> list[str]:
+        """The retiring ones first, and all of them."""
+        now = self._elapsed_seconds()
+        with self._lock:
+            since = {key_id: now - self._written_at.get(key_id, float("-inf")) for key_id in self._waiting}
+            retiring = [key_id for key_id in since if key_id in self._retiring and since[key_id] >= RETIRING_SECONDS]
+            others = [key_id for key_id in since if key_id not in self._retiring and since[key_id] >= OTHER_SECONDS]
+        return retiring + others[:BATCH_KEYS]
+
+    def _take(self, key_id: str) -> tuple[dict[int, datetime], bool]:
+        """The caller holds the lock."""
+        is_retiring = key_id in self._retiring
+        self._retiring.discard(key_id)
+        return self._waiting.pop(key_id, {}), is_retiring
+
+    def _put_back(self, key_id: str, used: dict[int, datetime], is_retiring: bool) -> None:
+        """For the next batch, beside what was used since."""
+        with self._lock:
+            self._waiting[key_id] = used | self._waiting.get(key_id, {})
+            if is_retiring:
+                self._retiring.add(key_id)
+
+    def _note_written(self, key_id: str) -> None:
+        with self._lock:
+            self._written_at.pop(key_id, None)
+            self._written_at[key_id] = self._elapsed_seconds()
+            while len(self._written_at) > MAX_KEYS:
+                del self._written_at[next(iter(self._written_at))]
+
+    def _write(self, key_id: str, used: dict[int, datetime]) -> bool:
+        """False where another process wrote at the same moment."""
+        path = _path(key_id)
+        found = self._session.read(path)
+        known = (_decoded(found.data) if found is not None else None) or {}  # a malformed one is put right
+        latest = {n: max(at, known.get(n, at)) for n, at in used.items()}
+        kept = sorted((known | latest).items())[-MAX_GENERATIONS:]
+        document = {str(n): at.isoformat() for n, at in kept}
+        if found is None:
+            return self._session.create(path, document) is None
+        return self._session.replace(path, document, found.version) is not None
+
     def _write_forever(self) -> None:
         while True:
-            time.sleep(RETIRING_SECONDS / 6)
+            time.sleep(BATCH_SECONDS)
             self.flush()
+
+
+def _decoded(document: dict[str, Any]) -> dict[int, datetime] | None:
+    """None where it is malformed."""
+    try:
+        return {int(n): datetime.fromisoformat(at).astimezone(UTC) for n, at in document.items()}
+    except (ValueError, TypeError):
+        return None
 
 
 def _path(key_id: str) -> SecretPath:

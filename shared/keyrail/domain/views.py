@@ -1,5 +1,6 @@
 """What is shown of a key: everything but its digests."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -11,17 +12,24 @@ KeyState = Literal["active", "disabled", "revoked", "expired", "not_yet_valid"]
 
 
 class GenerationView(Reply):
-    """One secret of the key; a retiring one is still accepted until `retire_at`."""
+    """One secret of the key; a retiring one is still accepted until `retire_at`. `last_used_at` is told by get_key
+    alone, up to two minutes late for a retiring one and an hour for others."""
 
     n: int
     state: Literal["pending", "current", "retiring", "retired"]
     activated_at: datetime | None = None
     retire_at: datetime | None = None
+    last_used_at: datetime | None = None
 
     @classmethod
-    def of(cls, generation: Generation, now: datetime) -> Self:
-        state = "retired" if is_rotated_out(generation, now) else generation.state
-        return cls(n=generation.n, state=state, activated_at=generation.activated_at, retire_at=generation.retire_at)
+    def of(cls, generation: Generation, now: datetime, last_used_at: datetime | None = None) -> Self:
+        return cls(
+            n=generation.n,
+            state="retired" if is_rotated_out(generation, now) else generation.state,
+            activated_at=generation.activated_at,
+            retire_at=generation.retire_at,
+            last_used_at=last_used_at,
+        )
 
 
 class RotationView(Reply):
@@ -88,8 +96,13 @@ class KeyView(Reply):
         }
 
     @classmethod
-    def of(cls, stored: StoredKey, now: datetime) -> Self:
-        return cls(**cls.fields_of(stored, now))
+    def of(cls, stored: StoredKey, now: datetime, last_used: Mapping[int, datetime] | None = None) -> Self:
+        """`last_used` by generation, where it is known."""
+        fields = cls.fields_of(stored, now)
+        if last_used:
+            generations = stored.record.generations
+            fields["generations"] = [GenerationView.of(each, now, last_used.get(each.n)) for each in generations]
+        return cls(**fields)
 
 
 _TAKEN_AS_THEY_ARE = (

@@ -1,4 +1,4 @@
-"""Shows one key's record. docs/operations/get_key.md"""
+"""Shows one key's record, and when each of its secrets was used last. docs/operations/get_key.md"""
 
 from keyrail.domain import fields
 from keyrail.domain.access import Caller
@@ -21,7 +21,7 @@ def run(request: GetRequest, caller: Caller, services: Services) -> KeyView:
     note(key_id=request.key_id)
     caller.require_scope_or_self(SCOPE, request.key_id)
     stored = caller.require_visible(services.keys.find(request.key_id), request.key_id)
-    return KeyView.of(stored, services.clock.now())
+    return KeyView.of(stored, services.clock.now(), services.usage.last_used(request.key_id))
 
 
 OPERATION = Operation(

@@ -1,7 +1,7 @@
 """Changes what a key may do, or stops it for a while. docs/operations/update_key.md"""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,8 +11,8 @@ from keyrail.domain import fields
 from keyrail.domain.access import Caller
 from keyrail.domain.errors import Conflict, EtagMismatch, InvalidArgument
 from keyrail.domain.fields import ContextField, LimitField, Request, RotationField
-from keyrail.domain.lifecycle import next_rotation_at
-from keyrail.domain.records import Context, KeyRecord, Limit, Rotation, StoredKey
+from keyrail.domain.lifecycle import abandon_pending, next_rotation_at
+from keyrail.domain.records import Context, KeyRecord, Limit, StoredKey
 from keyrail.domain.sinks import parse_sink
 from keyrail.domain.views import KeyView
 from keyrail.operations.operation import Operation
@@ -130,8 +130,9 @@ def _changes(request: UpdateRequest, record: KeyRecord, caller: Caller, now: dat
             given[name] = Limit(**given[name].model_dump())
     if "context" in given:
         given["context"] = Context(cidrs=tuple(given["context"].cidrs), audiences=tuple(given["context"].audiences))
-    if "rotation" in given:
-        given["rotation"] = _rotation(request, record, now)
+    if request.rotation is not None:
+        changed = _with_rotation(record, request.rotation, now)
+        given |= {"rotation": changed.rotation, "generations": changed.generations}
     if "expires_at" in given:
         given["lifetime_seconds"] = None  # an end that was set by hand is not moved by the next rotation
     if "state" in given:
@@ -139,19 +140,23 @@ def _changes(request: UpdateRequest, record: KeyRecord, caller: Caller, now: dat
     return given
 
 
-def _rotation(request: UpdateRequest, record: KeyRecord, now: datetime) -> Rotation:
-    """A new sink is due now: it holds nothing yet. Another interval counts from now."""
-    asked, before = request.rotation, record.rotation
-    if asked is None:
-        return before
+def _with_rotation(record: KeyRecord, asked: RotationField, now: datetime) -> KeyRecord:
+    """A new sink is due now: it holds nothing yet. A rotation in flight into the sink before is not finished, and what
+    may have got there is accepted for a grace. Another interval counts from now."""
     if asked.sink is not None:
         parse_sink(asked.sink, record.tenant)
-    rotation = replace(before, **asked.model_dump())
-    if asked.sink != before.sink:
-        return replace(rotation, next_at=now if asked.sink is not None else None, failures=0, retry_at=None)
-    if asked.interval_seconds != before.interval_seconds:
-        return replace(rotation, next_at=next_rotation_at(replace(record, rotation=rotation), now))
-    return rotation
+    is_moved = asked.sink != record.rotation.sink
+    if is_moved:
+        record = abandon_pending(record, now + timedelta(seconds=asked.grace_seconds))
+    is_paced_anew = asked.interval_seconds != record.rotation.interval_seconds
+    record = replace(record, rotation=replace(record.rotation, **asked.model_dump()))
+    if is_moved:
+        rotation = replace(record.rotation, next_at=now if asked.sink is not None else None, failures=0, retry_at=None)
+    elif is_paced_anew:
+        rotation = replace(record.rotation, next_at=next_rotation_at(record, now))
+    else:
+        rotation = record.rotation
+    return replace(record, rotation=rotation)
 
 
 OPERATION = Operation(
