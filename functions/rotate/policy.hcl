@@ -44,3 +44,15 @@ path "keyrail/data/usage/+/+" {
 path "keyrail-delivery/data/*" {
   capabilities = ["create", "read", "update"]
 }
+
+path "keyrail-config/data/*" {
+  capabilities = ["read", "update"]
+}
+
+path "database/static-roles/+" {
+  capabilities = ["read"]
+}
+
+path "database/rotate-role/+" {
+  capabilities = ["update"]
+}

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
+from keyrail.adapters.generated_secret import GeneratedSecret
 from keyrail.adapters.json_audit import JsonAuditLog
 from keyrail.adapters.memory_limiter import MemoryRateLimiter
+from keyrail.adapters.rotators import InstalledRotators
 from keyrail.adapters.system_clock import SystemClock
 from keyrail.adapters.vault_config import VaultConfig
 from keyrail.domain.digest import PEPPER_BYTES, Peppers
@@ -21,6 +23,8 @@ from keyrail.domain.roles import BUILT_IN_ROLES, Roles
 from keyrail.ports import (
     ChangeFeed,
     Clock,
+    ConfigStore,
+    CredentialRotator,
     DueIndex,
     EventOutbox,
     EventSink,
@@ -53,6 +57,8 @@ class _Stores:
     due: DueIndex
     usage: UsageLog
     outbox: EventOutbox
+    configs: ConfigStore
+    rotators: dict[str, CredentialRotator]  # those that need this technology
 
 
 def build_services(settings: Settings) -> Services:
@@ -74,6 +80,8 @@ def build_services(settings: Settings) -> Services:
         delivery=stores.delivery,
         due=stores.due,
         usage=stores.usage,
+        configs=stores.configs,
+        rotators=InstalledRotators({"generated": GeneratedSecret(), **stores.rotators}),
         outbox=stores.outbox if settings.event_sink else None,
         event_sink=_event_sink(settings, clock),
         tick_tokens=_tick_tokens(settings, clock),
@@ -85,6 +93,7 @@ def build_services(settings: Settings) -> Services:
 
 def _memory_stores() -> _Stores:
     """For trying things out: everything is gone with the process, and nobody else sees it."""
+    from keyrail.adapters.memory_config_store import MemoryConfigStore
     from keyrail.adapters.memory_delivery import MemoryKeyDelivery
     from keyrail.adapters.memory_documents import MemoryPepperSource, MemoryRoleSource
     from keyrail.adapters.memory_due import MemoryDueIndex
@@ -102,10 +111,14 @@ def _memory_stores() -> _Stores:
         due=MemoryDueIndex(),
         usage=MemoryUsageLog(),
         outbox=MemoryEventOutbox(),
+        configs=MemoryConfigStore(),
+        rotators={},
     )
 
 
 def _vault_stores(settings: Settings, metrics: Metrics, clock: Clock) -> _Stores:
+    from keyrail.adapters.vault_config_store import VaultConfigStore
+    from keyrail.adapters.vault_database import VaultStaticRole
     from keyrail.adapters.vault_documents import VaultPepperSource, VaultRoleSource
     from keyrail.adapters.vault_due import VaultDueIndex
     from keyrail.adapters.vault_feed import VaultChangeFeed
@@ -115,8 +128,10 @@ def _vault_stores(settings: Settings, metrics: Metrics, clock: Clock) -> _Stores
     from keyrail.adapters.vault_usage import VaultUsageLog
 
     config = vault_config(settings)
-    session = VaultSession(config, metrics, clock.elapsed_seconds)
-    delivery_session = VaultSession(replace(config, mount=settings.delivery_mount), metrics, clock.elapsed_seconds)
+    session, delivery_session, config_session, database_session = (
+        VaultSession(replace(config, mount=mount), metrics, clock.elapsed_seconds)
+        for mount in (config.mount, settings.delivery_mount, settings.config_mount, settings.database_mount)
+    )
     return _Stores(
         keys=VaultKeyStore(session),
         peppers=VaultPepperSource(session),
@@ -126,6 +141,8 @@ def _vault_stores(settings: Settings, metrics: Metrics, clock: Clock) -> _Stores
         due=VaultDueIndex(session),
         usage=VaultUsageLog(session, clock.elapsed_seconds),
         outbox=VaultEventOutbox(session),
+        configs=VaultConfigStore(config_session),
+        rotators={"database": VaultStaticRole(database_session)},
     )
 
 

@@ -4,10 +4,12 @@ Every method may raise Unavailable or DeadlineExceeded where the technology behi
 never turns that into "absent". After DeadlineExceeded a write may or may not have happened; read to know.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol, Self
 
+from keyrail.domain.config import ConfigDocument, StoredConfig
 from keyrail.domain.digest import Peppers
 from keyrail.domain.events import LifecycleEvent
 from keyrail.domain.key_format import KeyFormat
@@ -189,6 +191,77 @@ class TokenVerifier(Protocol):
         ...
 
 
+class ConfigStore(Protocol):
+    """Configs by tenant and name, each with its versions, counted from 1."""
+
+    def find(self, tenant: str, name: str) -> StoredConfig:
+        """The newest version, never a stale copy."""
+        ...
+
+    def find_version(self, tenant: str, name: str, version: int) -> ConfigDocument | None:
+        """None where it never was, is kept no more, or was destroyed."""
+        ...
+
+    def readable_versions(self, tenant: str, name: str) -> frozenset[int]: ...
+
+    def write(self, tenant: str, name: str, document: ConfigDocument | None, version: int) -> int | None:
+        """The new version, always `version` + 1; None where the newest one is no longer `version` (0: there is none),
+        and then nothing is changed. Without a document the name is unknown from then on."""
+        ...
+
+    def destroy(self, tenant: str, name: str, versions: Collection[int]) -> None:
+        """There is no way back. Versions that are not there are passed over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRotation:
+    """What is to be rotated. `rotation_id` is the same in every try of one rotation; `mark` is what `mark` gave before
+    the first of them."""
+
+    rotation_id: str
+    tenant: str
+    name: str
+    value: Any = field(repr=False)
+    settings: Mapping[str, Any]
+    mark: str | None = None
+
+
+class CredentialRotator(Protocol):
+    """Makes one kind of credential new. docs/rotation-kinds.md
+
+    `has_effects` False: the new value is made of nothing but the call, so nothing is to be undone or found again.
+    True: something outside changes, and the call may come again after one whose outcome nobody knows.
+    """
+
+    has_effects: bool
+
+    def checked(self, settings: Mapping[str, Any], tenant: str, *, is_system: bool) -> dict[str, Any]:
+        """The settings to keep, defaults filled in. `is_system`: whoever sets them may act in every tenant.
+
+        Raises: InvalidArgument BAD_ROTATION, without what was given.
+        """
+        ...
+
+    def mark(self, asked: CredentialRotation) -> str | None:
+        """Read before a rotation, kept with the config, given to every try of it. No secret."""
+        ...
+
+    def rotate(self, asked: CredentialRotation) -> Any:
+        """The new value. Raises: Unavailable; the value is in no message."""
+        ...
+
+    def live(self, value: Any, settings: Mapping[str, Any]) -> Any:
+        """What a reader gets for the newest value: the value itself, or with what only its own system knows."""
+        ...
+
+
+class RotatorSource(Protocol):
+    def find(self, kind: str) -> CredentialRotator | None:
+        """None where no rotator of this kind is installed. Raises: Unavailable where it can't be loaded."""
+        ...
+
+
 class AuditLog(Protocol):
     def write(self, event: str, **facts: Any) -> None:
         """One audit event, e.g. event="key.issued", key_id=..., actor=.... No secrets among the facts."""
@@ -312,6 +385,8 @@ class Services:
     delivery: KeyDelivery
     due: DueIndex
     usage: UsageLog
+    configs: ConfigStore
+    rotators: RotatorSource
     outbox: EventOutbox | None = None  # None where nobody listens
     event_sink: EventSink | None = None  # None where this process sends no events
     tick_tokens: TokenVerifier | None = None  # None where ticks prove themselves by a key only

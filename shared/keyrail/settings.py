@@ -37,6 +37,9 @@ class Settings(BaseModel):
     delivery_mount: str = Field(
         "keyrail-delivery", alias="KEYRAIL_DELIVERY_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$"
     )
+    config_mount: str = Field("keyrail-config", alias="KEYRAIL_CONFIG_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    database_mount: str = Field("database", alias="KEYRAIL_DATABASE_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """Where Vault's database engine is mounted, for configs that rotate with it."""
     sink_dir: str | None = Field(None, alias="KEYRAIL_SINK_DIR")
     """The folder of `file:` sinks; without it there are none."""
     event_sink: str | None = Field(None, alias="K_SINK", pattern=r"^https?://[^\s]+$")

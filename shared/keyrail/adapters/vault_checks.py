@@ -12,7 +12,7 @@ from typing import Any
 
 from keyrail.adapters.vault_admin import AdminVault
 from keyrail.adapters.vault_admin_key import MARKER
-from keyrail.adapters.vault_setup import MOUNT_SETTINGS, Plan, is_pepper, role_settings
+from keyrail.adapters.vault_setup import CONFIG_MOUNT_SETTINGS, MOUNT_SETTINGS, Plan, is_pepper, role_settings
 from keyrail.domain.roles import BUILT_IN_ROLES
 
 CLOCK_SECONDS = 5.0  # keys begin and end by each function's own clock; JWT logins allow 60 s
@@ -45,7 +45,8 @@ class VaultChecks:
 
     def of_setup(self) -> Iterator[Check]:
         plan = self.plan
-        yield f"mount {plan.mount}/", self._mount
+        yield f"mount {plan.mount}/", partial(self._mount, plan.mount, MOUNT_SETTINGS)
+        yield f"mount {plan.config_mount}/", partial(self._mount, plan.config_mount, CONFIG_MOUNT_SETTINGS)
         for function in plan.policies:
             yield f"policy {plan.name_of(function)}", partial(self._policy, function)
         yield f"auth method {plan.auth_mount}/", self._auth_method
@@ -90,17 +91,17 @@ class VaultChecks:
         found = self.vault.get("auth/token/lookup-self") or {}
         return "root" if "root" in found.get("policies", ()) else "accepted"
 
-    def _mount(self) -> str:
-        there = (self.vault.get("sys/mounts") or {}).get(f"{self.plan.mount}/")
+    def _mount(self, mount: str, wanted: dict[str, Any]) -> str:
+        there = (self.vault.get("sys/mounts") or {}).get(f"{mount}/")
         if there is None:
             raise Wrong("is not there", BOOTSTRAP)
         if there["type"] != "kv" or (there["options"] or {}).get("version") != "2":
             raise Wrong("is no KV version 2", "Choose another with --mount.")
-        settings = self.vault.get(f"{self.plan.mount}/config") or {}
-        wrong = [name for name, value in MOUNT_SETTINGS.items() if settings.get(name) != value]
+        settings = self.vault.get(f"{mount}/config") or {}
+        wrong = [name for name, value in wanted.items() if settings.get(name) != value]
         if wrong:
             raise Wrong(f"has other settings: {', '.join(wrong)}", BOOTSTRAP)
-        return "KV version 2, " + ", ".join(f"{name}={str(v).lower()}" for name, v in MOUNT_SETTINGS.items())
+        return "KV version 2, " + ", ".join(f"{name}={str(v).lower()}" for name, v in wanted.items())
 
     def _policy(self, function: str) -> str:
         there = self.vault.get(f"sys/policies/acl/{self.plan.name_of(function)}")

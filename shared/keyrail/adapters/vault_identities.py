@@ -54,6 +54,8 @@ def _env(plan: Plan, role_id: str, secret_id_file: Path) -> str:
         "KEYRAIL_VAULT_ROLE_ID": role_id,
         "KEYRAIL_VAULT_SECRET_ID_FILE": str(secret_id_file),
         "KEYRAIL_VAULT_MOUNT": plan.mount,
+        "KEYRAIL_CONFIG_MOUNT": plan.config_mount,
+        "KEYRAIL_DATABASE_MOUNT": plan.database_mount,
     }
     return "\n".join(f"{name}={value}" for name, value in settings.items())
 

@@ -6,14 +6,15 @@ A write whose outcome is unknown is looked up: DeadlineExceeded is raised only w
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from keyrail.adapters.vault_channel import Call, Channel
 from keyrail.adapters.vault_config import VaultConfig
 from keyrail.adapters.vault_paths import SecretPath
 from keyrail.adapters.vault_replies import Denied, document, is_absent, is_cas_mismatch, parsed, refusal
+from keyrail.adapters.vault_transport import Reply
 from keyrail.domain.errors import DeadlineExceeded, Unavailable
 from keyrail.ports import Metrics, NoMetrics
 
@@ -49,6 +50,46 @@ class VaultSession:
             case {"data": {"data": dict(data), "metadata": {"version": int(version)}}}:
                 return Versioned(data, version)
         raise Unavailable(f"Vault's answer to reading {path} is no KV v2 document")
+
+    def look(self, path: SecretPath, version: int | None = None) -> tuple[dict[str, Any] | None, int]:
+        """The newest version, or the given one, and its number: (None, n) where n was deleted or destroyed, (None, 0)
+        where it is absent. Raises: Unavailable, Denied."""
+        query = "" if version is None else f"?version={version}"
+        reply = self._process().channel.request(Call("read", "GET", f"/v1/{self._config.mount}/data/{path}{query}"))
+        found = parsed(reply) if is_absent(reply) else document(reply)
+        match found:
+            case {"data": {"data": dict() | None as data, "metadata": {"version": int(number)}}}:
+                return data, number
+            case {"errors": []}:
+                return None, 0
+        raise Unavailable(f"Vault's answer to reading {path} is no KV v2 document")
+
+    def kept_versions(self, path: SecretPath) -> frozenset[int]:
+        """Those that were neither deleted nor destroyed. Raises: Unavailable, Denied."""
+        reply = self._process().channel.request(Call("read", "GET", f"/v1/{self._config.mount}/metadata/{path}"))
+        if is_absent(reply):
+            return frozenset()
+        match document(reply):
+            case {"data": {"versions": dict(versions)}}:
+                return frozenset(
+                    int(n) for n, each in versions.items() if not (each["destroyed"] or each["deletion_time"])
+                )
+        raise Unavailable(f"Vault's answer to reading the versions of {path} is none")
+
+    def destroy_versions(self, path: SecretPath, versions: Collection[int]) -> None:
+        """For good; those that are not there are passed over. Raises: Unavailable, Denied, DeadlineExceeded."""
+        kv = self._process().hvac().secrets.kv.v2
+        reply = kv.destroy_secret_versions(str(path), sorted(versions), mount_point=self._config.mount)
+        if reply.status not in (200, 204) and not is_absent(reply):
+            raise refusal(reply)
+
+    def ask(self, method: Literal["GET", "POST"], path: SecretPath) -> Reply:
+        """Of an engine that is no KV v2: `path` below the mount, and whatever Vault answers.
+
+        Raises: Unavailable, DeadlineExceeded.
+        """
+        verb = "read" if method == "GET" else "write"
+        return self._process().channel.request(Call(verb, method, f"/v1/{self._config.mount}/{path}"))
 
     def create(self, path: SecretPath, data: dict[str, Any]) -> Versioned | None:
         """None where it was made now; otherwise what stands there from before, and nothing is changed.

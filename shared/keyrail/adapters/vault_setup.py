@@ -1,7 +1,7 @@
 """What Keyrail needs to find in a Vault, made step by step. Each step looks first, so a run that was killed
 after any write is finished by the next one, and a run over a finished Vault changes nothing.
 
-mount -> its settings -> policies -> AppRole -> one role a function -> pepper -> roles -> feed
+mounts -> their settings -> policies -> AppRole -> one role a function -> pepper -> roles -> feed
 """
 
 import re
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from keyrail.adapters.vault_admin import AdminVault
+from keyrail.domain.config import KEPT_VERSIONS
 from keyrail.domain.digest import PEPPER_BYTES
 from keyrail.domain.errors import InvalidArgument, Unavailable
 from keyrail.domain.roles import BUILT_IN_ROLES
@@ -20,6 +21,7 @@ from keyrail.domain.roles import BUILT_IN_ROLES
 MOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 POLICY_FILES_MOUNT = "keyrail"  # the mount that functions/*/policy.hcl speak of
 MOUNT_SETTINGS = {"cas_required": True, "max_versions": 1}  # docs/concepts.md "The record"
+CONFIG_MOUNT_SETTINGS = {"cas_required": True, "max_versions": KEPT_VERSIONS}
 MOUNT_READY_SECONDS = 10.0  # a new KV v2 mount answers 400 for a moment, while it sets itself up
 TOKEN_TTL_SECONDS = 15 * 60  # batch tokens can't be revoked: the longest that a stolen one works
 ROLE_SETTINGS: dict[str, Any] = {
@@ -49,9 +51,11 @@ class Plan:
     policies: dict[str, str]
     mount: str = "keyrail"
     auth_mount: str = "approle"
+    config_mount: str = "keyrail-config"
+    database_mount: str = "database"
 
     def __post_init__(self) -> None:
-        for name in (self.mount, self.auth_mount):
+        for name in (self.mount, self.auth_mount, self.config_mount, self.database_mount):
             if not MOUNT.fullmatch(name):
                 raise InvalidArgument(f"A mount's name must match {MOUNT.pattern}.")
         if not self.policies:
@@ -62,7 +66,18 @@ class Plan:
         return f"{self.mount}-{function}"
 
     def policy_of(self, function: str) -> str:
-        return self.policies[function].replace(f'path "{POLICY_FILES_MOUNT}/', f'path "{self.mount}/')
+        text = self.policies[function]
+        for in_files, here in self._mounts().items():
+            text = text.replace(f'path "{in_files}/', f'path "{here}/')
+        return text
+
+    def _mounts(self) -> dict[str, str]:
+        """Ours by what the files call them."""
+        return {
+            POLICY_FILES_MOUNT: self.mount,
+            "keyrail-config": self.config_mount,
+            "database": self.database_mount,
+        }
 
 
 def read_policies(folder: Path) -> dict[str, str]:
@@ -74,6 +89,8 @@ def set_up(vault: AdminVault, plan: Plan) -> Iterator[Step]:
     """Each step is done when it is yielded. Raises: Unavailable, PermissionDenied, InvalidArgument."""
     yield _mount(vault, plan.mount)
     yield _mount_settings(vault, plan.mount)
+    yield _mount(vault, plan.config_mount)
+    yield _config_mount_settings(vault, plan.config_mount)
     for function in plan.policies:
         yield _policy(vault, plan.name_of(function), plan.policy_of(function))
     yield _approle(vault, plan.auth_mount)
@@ -111,6 +128,18 @@ def _mount_settings(vault: AdminVault, mount: str) -> Step:
     if not names:
         return Step(what, "made", "cas_required, max_versions=1")
     return Step(what, "mended", ", ".join(f"{name} was {str(value).lower()}" for name, value in wrong.items()))
+
+
+def _config_mount_settings(vault: AdminVault, mount: str) -> Step:
+    """Whoever made it otherwise lost history, not values: nothing is lost by mending it."""
+    what = f"settings of {mount}/"
+    there = _settings_once_ready(vault, mount)
+    wrong = [name for name, value in CONFIG_MOUNT_SETTINGS.items() if there.get(name) != value]
+    if not wrong:
+        return Step(what, "kept")
+    vault.put(f"{mount}/config", **CONFIG_MOUNT_SETTINGS)
+    is_new = there.get("max_versions") in (None, 0) and not there.get("cas_required")
+    return Step(what, "made" if is_new else "mended", ", ".join(wrong))
 
 
 def _settings_once_ready(vault: AdminVault, mount: str) -> dict[str, Any]:

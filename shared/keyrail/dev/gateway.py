@@ -5,7 +5,6 @@ before a function sees it. What no operation offers is answered here: 404 or 405
 """
 
 import json
-import re
 import shutil
 import sys
 from collections import defaultdict
@@ -76,7 +75,7 @@ def _operation_routes(operations: Iterable[Operation], ports: Mapping[str, int])
         by_path[operation.path].append(operation)
     routes: list[dict[str, Any]] = []
     for path in sorted(by_path, key=lambda path: path.count("{")):
-        matches = {"path_regexp": {"pattern": _pattern(path)}}
+        matches = {"path_regexp": {"pattern": f"^{by_path[path][0].route()}$"}}
         routes += [
             {"match": [{"method": [operation.method], **matches}], "handle": _to(ports[operation.name])}
             for operation in by_path[path]
@@ -85,10 +84,6 @@ def _operation_routes(operations: Iterable[Operation], ports: Mapping[str, int])
         refusal = _problem(405, "METHOD_NOT_ALLOWED", "Method Not Allowed", f"This takes {allowed}.", Allow=[allowed])
         routes.append({"match": [matches], "handle": [refusal]})
     return routes
-
-
-def _pattern(path: str) -> str:
-    return "^" + re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path)) + "$"
 
 
 def _to(port: int) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ HEADERS = {"idempotency_key": "Idempotency-Key", "if_match": "If-Match"}
 REF = "#/components/schemas/"
 _MAY_BE_NULL = {"state_reason", "not_before", "expires_at", "rate", "quota"}  # UpdateRequest: only these
 _MAX_NUMBER = 1e300  # triggers/strict_json.py
-_EXPRESSION = r"^[a-z0-9._:/*()\s-]+$"  # the letters of the grammar; the rest of it is beyond a pattern
+_EXPRESSION = r"^[A-Za-z0-9._:/*()\s-]+$"  # the letters of the grammar; the rest of it is beyond a pattern
 
 _JSON_VALUE: Schema = {
     "description": "Any JSON value. Objects and lists nest at most 16 deep in the whole body.",

@@ -11,6 +11,7 @@ KeyrailError
 ├── RateLimited          RESOURCE_EXHAUSTED   try again after `retry_after_seconds`
 ├── Unavailable          UNAVAILABLE          the store could not answer; never a "no"
 │   └── DeliveryFailed   UNAVAILABLE          a sink could not be read or written
+│       └── RotatorFailed  UNAVAILABLE        a stored credential could not be made new
 ├── DeadlineExceeded     DEADLINE_EXCEEDED    the store answered too late
 └── Internal             INTERNAL             a defect of ours
 
@@ -99,6 +100,12 @@ class DeliveryFailed(Unavailable):
     """A sink can't be read or written."""
 
     code = "DELIVERY_FAILED"
+
+
+class RotatorFailed(DeliveryFailed):
+    """What a stored credential belongs to can't be reached, or refuses; the store itself is well."""
+
+    code = "ROTATOR_FAILED"
 
 
 class DeadlineExceeded(KeyrailError):

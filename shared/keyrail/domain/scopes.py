@@ -18,7 +18,8 @@ MAX_EXPRESSION_TERMS = 32
 MAX_EXPRESSION_DEPTH = 8
 
 _WORD = r"[a-z0-9][a-z0-9._-]*"
-_SELECTOR = rf"(?:\*|{_WORD}(?:/{_WORD})*(?:/\*)?)"
+_PART = r"[0-9A-Za-z][0-9A-Za-z._-]*"  # of a name in the store; names there tell upper case from lower
+_SELECTOR = rf"(?:\*|{_PART}(?:/{_PART})*(?:/\*)?)"
 SCOPE_PATTERN = rf"\*|(?:{_WORD}|\*):(?:{_WORD}|\*)(?::{_SELECTOR})?"
 SCOPE = re.compile(SCOPE_PATTERN)
 

@@ -1,6 +1,17 @@
 """Every operation, for whoever needs all of them: CLI, API description, tests. A function imports just its own."""
 
-from keyrail.operations import get_key, issue_key, list_keys, revoke_key, rotate, rotate_due, update_key, validate_key
+from keyrail.operations import (
+    get_key,
+    issue_key,
+    list_keys,
+    read_config,
+    revoke_key,
+    rotate,
+    rotate_due,
+    update_key,
+    validate_key,
+    write_config,
+)
 from keyrail.operations.operation import Operation
 
 CATALOGUE: tuple[Operation, ...] = (
@@ -12,4 +23,6 @@ CATALOGUE: tuple[Operation, ...] = (
     update_key.OPERATION,
     get_key.OPERATION,
     list_keys.OPERATION,
+    read_config.OPERATION,
+    write_config.OPERATION,
 )

@@ -12,10 +12,10 @@ from keyrail.ports import Services
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`path` may name request fields in braces; the one called `long_field` takes slashes, too. `codes` are the problem codes of its own, beside those that every
-    operation has. `by_possession`: a key that is no longer usable may still call it on itself. `takes_events`: it may
-    be called by a CloudEvent, whose data are its fields. `takes_oidc`: a scheduler may prove itself by a token that its
-    platform signed, beside a key."""
+    """`path` may name request fields in braces; the one called `long_field` takes slashes too. `codes` are the
+    problem codes of its own, beside those that every operation has. `by_possession`: a key that is no longer usable
+    may still call it on itself. `takes_events`: it may be called by a CloudEvent, whose data are its fields.
+    `takes_oidc`: a scheduler may prove itself by a token that its platform signed, beside a key."""
 
     name: str
     summary: str
@@ -29,6 +29,7 @@ class Operation:
     codes: tuple[str, ...] = ()
     by_possession: bool = False
     takes_events: bool = False
+    takes_oidc: bool = False
     long_field: str | None = None
 
     def route(self) -> str:
@@ -38,4 +39,3 @@ class Operation:
 
     def _group(self, field: re.Match[str]) -> str:
         return rf"(?P<{field[1]}>{'.+' if field[1] == self.long_field else '[^/]+'})"
-    takes_oidc: bool = False

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from keyrail.announce import announce
+from keyrail.credential_rotation import rotate_config
 from keyrail.domain.access import Caller
 from keyrail.domain.digest import fingerprint
 from keyrail.domain.due import DueAction, due_action, grace_watch_times, is_still_used, left_behind, silent_at
@@ -114,8 +115,10 @@ def _entries(tick: _Tick) -> Iterator[DueEntry]:
 def _look_at(entry: DueEntry, tick: _Tick) -> None:
     """One failing key never stops the others."""
     try:
-        stored = tick.services.keys.find(entry.subject)
-        _act(entry, stored, tick)
+        if entry.kind == "config":
+            tick.counts[rotate_config(entry, tick.actor, tick.services)] += 1
+        else:
+            _act(entry, tick.services.keys.find(entry.subject), tick)
         tick.faults_in_a_row = 0
     except Conflict:
         tick.counts["skipped"] += 1

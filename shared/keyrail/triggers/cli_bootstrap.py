@@ -37,9 +37,16 @@ class Bootstrap:
 
     def steps(self) -> Iterator[Step]:
         """Each is done when it is yielded. Raises: KeyrailError, OSError."""
-        plan = Plan(read_policies(self.functions), self.settings.vault_mount, self.auth_mount)
-        vault = AdminVault(vault_config(self.settings))
-        services = build_services(self.settings)
+        settings = self.settings
+        plan = Plan(
+            read_policies(self.functions),
+            settings.vault_mount,
+            self.auth_mount,
+            settings.config_mount,
+            settings.database_mount,
+        )
+        vault = AdminVault(vault_config(settings))
+        services = build_services(settings)
         for step in set_up(vault, plan):
             if step.what == "default roles" and step.outcome == "mended":
                 services.feed.publish("roles")

@@ -54,7 +54,7 @@ class HttpFunction:
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
-        self.route = re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(operation.path)))
+        self.route = re.compile(operation.route())
         self.header_fields = [
             (name, header) for name, header in _HEADER_FIELDS.items() if name in operation.request.model_fields
         ]

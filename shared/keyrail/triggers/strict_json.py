@@ -6,7 +6,7 @@ the model does not know.
 
 import json
 import re
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -79,23 +79,24 @@ def _check_text(text: str) -> None:
 def as_request(model: type[Request], payload: dict[str, Any], *, from_strings: bool = False) -> Request:
     """`from_strings`: the values come from a query and are text. Raises: InvalidArgument INVALID_FIELD."""
     try:
-        return model.model_validate(_with_numbers(model, payload) if from_strings else payload)
+        return model.model_validate(_as_meant(model, payload) if from_strings else payload)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         fields = tuple(_field_problem(item["loc"], item["msg"], model) for item in found[:20])
         raise InvalidArgument("Some fields are wrong; see errors.", code="INVALID_FIELD", fields=fields) from None
 
 
-def _with_numbers(model: type[Request], payload: dict[str, str]) -> dict[str, Any]:
-    """In one spelling only: pydantic would read " 5", "1_0" and "5.0" as integers too."""
-    return {
-        name: int(text) if _is_integer(model, name) and _INTEGER.fullmatch(text) else text
-        for name, text in payload.items()
-    }
+def _as_meant(model: type[Request], payload: dict[str, str]) -> dict[str, Any]:
+    """Numbers and booleans, in one spelling only: pydantic would read " 5", "1_0" and "5.0" as integers too."""
+    return {name: _value(model, name, text) for name, text in payload.items()}
 
 
-def _is_integer(model: type[Request], name: str) -> bool:
-    return name in model.model_fields and model.model_fields[name].annotation is int
+def _value(model: type[Request], name: str, text: str) -> Any:
+    declared = model.model_fields[name].annotation if name in model.model_fields else str
+    kinds = {kind.__origin__ if get_origin(kind) is Annotated else kind for kind in (declared, *get_args(declared))}
+    if int in kinds and _INTEGER.fullmatch(text):
+        return int(text)
+    return text == "true" if bool in kinds and text in ("true", "false") else text
 
 
 def _field_problem(place: tuple[int | str, ...], problem: str, model: type[Request]) -> dict[str, str]:

@@ -1,0 +1,323 @@
+"""Writes a config, brings an old version back, or destroys versions. docs/operations/write_config.md"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from keyrail.announce import announce_as
+from keyrail.credential_rotation import schedule
+from keyrail.domain import config_fields, fields
+from keyrail.domain.access import Caller
+from keyrail.domain.config import (
+    KEPT_VERSIONS,
+    ConfigDocument,
+    ConfigRotation,
+    ConfigWrite,
+    StoredConfig,
+    next_rotation_at,
+    require_value_fits,
+)
+from keyrail.domain.config_fields import ConfigRotationField, ConfigRotationView, WithSchema
+from keyrail.domain.errors import Conflict, EtagMismatch, InvalidArgument, NotFound
+from keyrail.domain.fields import Reply
+from keyrail.domain.records import SYSTEM_TENANT
+from keyrail.domain.value_schema import require_schema, require_valid
+from keyrail.operations.operation import Operation
+from keyrail.ports import CredentialRotation, CredentialRotator, Services
+from keyrail.telemetry import note
+
+SCOPE = "config:write"
+DESTROY_SCOPE = "config:destroy"
+MAX_TRIES = 5  # to empty a name that is to be destroyed as a whole, against others writing it
+_KINDS = ("value", "restore_version", "destroy_versions")
+Versions = Annotated[list[config_fields.Version], Field(min_length=1, max_length=KEPT_VERSIONS)]
+
+
+class WriteConfigRequest(WithSchema):
+    """Exactly one of `value`, `restore_version` and `destroy_versions`. `schema` and `rotation` go with `value`: left
+    out they stay as they are, null takes them away. To overwrite or restore, send If-Match."""
+
+    name: config_fields.ConfigName
+    tenant: fields.Tenant | None = None
+    value: Any = Field(default=None, repr=False)
+    rotation: ConfigRotationField | None = None
+    restore_version: config_fields.Version | None = None
+    destroy_versions: Versions | Literal["all"] | None = None
+    if_match: str | None = Field(default=None, max_length=64)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in _KINDS if name in self.model_fields_set]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join(_KINDS)}")
+        if given[0] != "value" and getattr(self, given[0]) is None:
+            raise ValueError(f"{given[0]} can't be null")
+        if given[0] != "value" and self.model_fields_set & {"schema", "rotation"}:
+            raise ValueError("schema and rotation go with value")
+        return self
+
+
+class WriteConfigReply(Reply):
+    """The newest version; without `version` there is none any more."""
+
+    tenant: str
+    name: str
+    version: int | None = None
+    etag: str | None = None
+    written_at: datetime | None = None
+    written_by: str | None = None
+    rotation: ConfigRotationView | None = None
+    destroyed_versions: list[int] | None = None
+
+
+class _Change:
+    """One request in its tenant."""
+
+    def __init__(self, request: WriteConfigRequest, caller: Caller, services: Services) -> None:
+        self.request, self.caller, self.services = request, caller, services
+        self.tenant, self.name = request.tenant or caller.tenant, request.name
+        self.subject = f"{self.tenant}/{self.name}"
+        self.now = services.clock.now()
+
+    def find(self) -> StoredConfig:
+        """Raises: EtagMismatch where If-Match names another version."""
+        stored = self.services.configs.find(self.tenant, self.name)
+        given = self.request.if_match
+        if given is not None and (stored.document is None or given not in ("*", f'"{stored.version}"')):
+            raise EtagMismatch("The config was changed since you read it. Read it again and repeat what still holds.")
+        return stored
+
+    def not_found(self, what: str) -> NotFound:
+        return NotFound(f"There is no {what} here.", code="CONFIG_NOT_FOUND")
+
+    def announce(self, event: str, change: str, **facts: Any) -> None:
+        announce_as(
+            self.services,
+            event,
+            self.tenant,
+            self.name,
+            actor=self.caller.key_id,
+            change=f"{self.tenant}:{change}",
+            **facts,
+        )
+
+
+def run(request: WriteConfigRequest, caller: Caller, services: Services) -> WriteConfigReply:
+    change = _Change(request, caller, services)
+    note(tenant=change.tenant, config=request.name)
+    caller.require_scope(f"{SCOPE}:{request.name}")
+    if request.destroy_versions is not None:
+        caller.require_scope(f"{DESTROY_SCOPE}:{request.name}")
+    caller.require_tenant(change.tenant)
+    if request.destroy_versions is not None:
+        return _destroy_all(change) if request.destroy_versions == "all" else _destroy(change, request.destroy_versions)
+    stored = change.find()
+    _require_free(stored, change)
+    if request.restore_version is not None:
+        return _restore(stored, request.restore_version, change)
+    return _put(stored, change)
+
+
+def _require_free(stored: StoredConfig, change: _Change) -> None:
+    """No update is lost: who overwrites says what was read. Raises: Conflict CONFIG_EXISTS, ROTATION_IN_PROGRESS."""
+    if stored.document is None:
+        return
+    if change.request.if_match is None:
+        text = "There is a config of this name. To overwrite it, send the ETag that you read as If-Match."
+        raise Conflict(text, code="CONFIG_EXISTS")
+    if stored.document.rotation is not None and stored.document.rotation.is_under_way(change.now):
+        raise Conflict("The config is being rotated at this moment. Try again shortly.", code="ROTATION_IN_PROGRESS")
+
+
+# -- write and restore ----------------------------------------------------------------------------------------------
+
+
+def _put(stored: StoredConfig, change: _Change) -> WriteConfigReply:
+    request, before = change.request, stored.document
+    require_value_fits(request.value)
+    write = _write(stored, "written", change)
+    if before is None:
+        document = ConfigDocument(value=request.value, writes=(write,))
+    else:
+        document = before.with_value(request.value, write)
+    if "schema" in request.model_fields_set:
+        document = replace(document, schema=request.schema)
+        if document.schema is not None:
+            require_schema(document.schema)
+    if "rotation" in request.model_fields_set:
+        document = replace(document, rotation=_rotation(before, change))
+    return _written(stored, document, "config.written", change)
+
+
+def _restore(stored: StoredConfig, version: int, change: _Change) -> WriteConfigReply:
+    """The value of then under the schema and the rotation of now."""
+    if stored.document is None:
+        raise change.not_found(f"config {change.name}")
+    then = change.services.configs.find_version(change.tenant, change.name, version)
+    if then is None:
+        raise change.not_found(f"version {version}")
+    document = stored.document.with_value(then.value, _write(stored, "restored", change))
+    return _written(stored, document, "config.restored", change, restored_version=version)
+
+
+def _write(stored: StoredConfig, how: Literal["written", "restored"], change: _Change) -> ConfigWrite:
+    return ConfigWrite(version=stored.version + 1, at=change.now, by=change.caller.key_id, how=how)
+
+
+def _written(
+    stored: StoredConfig, document: ConfigDocument, event: str, change: _Change, **facts: Any
+) -> WriteConfigReply:
+    services, rotation = change.services, document.rotation
+    if document.schema is not None:
+        require_valid(document.value, document.schema)
+    if rotation is not None:
+        _require_rotatable(document, rotation, change)
+        schedule(change.tenant, change.name, rotation, services)  # first: a hint too many does no harm
+    version = services.configs.write(change.tenant, change.name, document, stored.version)
+    if version is None:
+        raise _overtaken(stored)
+    change.announce(event, f"{version}:{change.now.isoformat()}", version=version, **facts)
+    return WriteConfigReply(
+        tenant=change.tenant,
+        name=change.name,
+        version=version,
+        etag=f'"{version}"',
+        written_at=change.now,
+        written_by=change.caller.key_id,
+        rotation=ConfigRotationView.of(rotation),
+    )
+
+
+def _overtaken(stored: StoredConfig) -> Conflict | EtagMismatch:
+    if stored.document is None:
+        return Conflict("Somebody else wrote this config at the same moment. Read it.", code="CONFIG_EXISTS")
+    return EtagMismatch("The config was changed at the same moment. Read it again and repeat what still holds.")
+
+
+# -- rotation -------------------------------------------------------------------------------------------------------
+
+
+def _rotation(before: ConfigDocument | None, change: _Change) -> ConfigRotation | None:
+    """As asked; one that stays the same goes on as it stands."""
+    asked = change.request.rotation
+    if asked is None:
+        return None
+    standing = before.rotation if before is not None else None
+    rotator = _rotator(asked.kind, change)
+    made = ConfigRotation(
+        kind=asked.kind,
+        settings=_settings(asked, standing, rotator, change),
+        interval_seconds=asked.interval_seconds,
+        next_at=next_rotation_at(change.subject, asked.interval_seconds, change.now),
+    )
+    return standing if standing is not None and made.is_as(standing) else made
+
+
+def _settings(
+    asked: ConfigRotationField, standing: ConfigRotation | None, rotator: CredentialRotator, change: _Change
+) -> dict[str, Any]:
+    """What whoever could set it did set, others may leave as it is."""
+    if standing is not None and (asked.kind, asked.settings) == (standing.kind, standing.settings):
+        return standing.settings
+    return rotator.checked(asked.settings, change.tenant, is_system=change.caller.tenant == SYSTEM_TENANT)
+
+
+def _rotator(kind: str, change: _Change) -> CredentialRotator:
+    rotator = change.services.rotators.find(kind)
+    if rotator is None:
+        raise InvalidArgument("This deployment has no rotation of this kind.", code="BAD_ROTATION")
+    return rotator
+
+
+def _require_rotatable(document: ConfigDocument, rotation: ConfigRotation, change: _Change) -> None:
+    """Where a rotation has no effects, it is tried out: what it makes must keep to the schema, too."""
+    rotator = _rotator(rotation.kind, change)
+    if rotator.has_effects:
+        return
+    tried = rotator.rotate(
+        CredentialRotation(
+            rotation_id="",
+            tenant=change.tenant,
+            name=change.name,
+            value=document.value,
+            settings=rotation.settings,
+        )
+    )
+    require_value_fits(tried)
+    if document.schema is not None:
+        require_valid(tried, document.schema)
+
+
+# -- destroy --------------------------------------------------------------------------------------------------------
+
+
+def _destroy(change: _Change, versions: list[int]) -> WriteConfigReply:
+    stored = change.find()
+    if stored.document is None:
+        raise change.not_found(f"config {change.name}")
+    if stored.version in versions:
+        text = 'The newest version is in use: write or restore another one first, or destroy_versions "all".'
+        raise InvalidArgument(text, code="NEWEST_VERSION")
+    asked = sorted(set(versions))
+    change.services.configs.destroy(change.tenant, change.name, asked)
+    change.announce("config.destroyed", f"{stored.version}:{asked}", versions=asked)
+    last = stored.document.last_write
+    return WriteConfigReply(
+        tenant=change.tenant,
+        name=change.name,
+        version=stored.version,
+        etag=f'"{stored.version}"',
+        written_at=last.at,
+        written_by=last.by,
+        rotation=ConfigRotationView.of(stored.document.rotation),
+        destroyed_versions=asked,
+    )
+
+
+def _destroy_all(change: _Change) -> WriteConfigReply:
+    """The name is emptied first, by check-and-set: so no write that is on its way brings any of it back. Repeated
+    after it was cut off, it goes on."""
+    for _ in range(MAX_TRIES):
+        stored = change.find()
+        if stored.version == 0:
+            raise change.not_found(f"config {change.name}")
+        emptied = stored.version
+        if stored.document is not None:
+            version = change.services.configs.write(change.tenant, change.name, None, stored.version)
+            if version is None:
+                continue
+            emptied = version
+        versions = list(range(max(1, emptied - KEPT_VERSIONS), emptied))
+        change.services.configs.destroy(change.tenant, change.name, versions)
+        change.announce("config.destroyed", f"{emptied}:all", versions=versions)
+        return WriteConfigReply(tenant=change.tenant, name=change.name, destroyed_versions=versions)
+    raise Conflict("Others keep writing this config. Try again.", code="CONCURRENT_CHANGE")
+
+
+OPERATION = Operation(
+    name="write_config",
+    summary="Write, restore or destroy a config",
+    method="PUT",
+    path="/v1/config/{name}",
+    scope=SCOPE,
+    request=WriteConfigRequest,
+    reply=WriteConfigReply,
+    run=run,
+    codes=(
+        "CONFIG_NOT_FOUND",
+        "OTHER_TENANT",
+        "CONFIG_EXISTS",
+        "ROTATION_IN_PROGRESS",
+        "CONCURRENT_CHANGE",
+        "ETAG_MISMATCH",
+        "VALUE_TOO_LARGE",
+        "INVALID_VALUE",
+        "BAD_SCHEMA",
+        "SCHEMA_UNSUPPORTED",
+        "BAD_ROTATION",
+        "NEWEST_VERSION",
+    ),
+    long_field="name",
+)
