@@ -23,13 +23,15 @@ path "DELIVERY/*" { capabilities = ["create", "read", "update"] }
 
 
 class MovedClock:
-    """Begins at the real time, since tokens and certificates live by that; moved by whole jumps."""
+    """Begins at the real time, since tokens and certificates live by that. It moves in jumps, and a microsecond each
+    time it is read: no two changes have the same time."""
 
     def __init__(self) -> None:
         self.began_at = datetime.now(UTC).replace(microsecond=0)
         self.seconds = 0.0
 
     def now(self) -> datetime:
+        self.began_at += timedelta(microseconds=1)
         return self.began_at + timedelta(seconds=self.seconds)
 
     def elapsed_seconds(self) -> float:
