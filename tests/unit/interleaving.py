@@ -8,12 +8,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from builders import KEY_ID, NOW, PEPPERS, key_text, record
 
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
-from keyrail.adapters.memory_config_store import MemoryConfigStore
 from keyrail.adapters.memory_delivery import MemoryKeyDelivery
 from keyrail.adapters.memory_documents import MemoryPepperSource, MemoryRoleSource
 from keyrail.adapters.memory_due import MemoryDueIndex
@@ -21,16 +20,17 @@ from keyrail.adapters.memory_feed import MemoryChangeFeed
 from keyrail.adapters.memory_keys import MemoryKeyStore
 from keyrail.adapters.memory_outbox import MemoryEventOutbox
 from keyrail.adapters.memory_usage import MemoryUsageLog
-from keyrail.adapters.rotators import InstalledRotators
 from keyrail.bootstrap import build_services
 from keyrail.domain.access import Caller
 from keyrail.domain.decisions import Code, Decision, Need
-from keyrail.domain.records import KeyRecord, Rotation, StoredKey
+from keyrail.domain.fields import RotationField
+from keyrail.domain.records import KeyRecord, Rotation, StoredKey, Tombstone
 from keyrail.domain.sinks import parse_sink
-from keyrail.operations import rotate_due
+from keyrail.operations import rotate_due, update_key
 from keyrail.operations.rotate_due import TickReply, TickRequest
+from keyrail.operations.update_key import UpdateRequest
 from keyrail.ports import NoMetrics, Services
-from keyrail.rotation import schedule
+from keyrail.rotation import SinkRotation, rotate_into_sink, schedule
 from keyrail.settings import load_settings
 from keyrail.validation import examine
 
@@ -39,7 +39,9 @@ LEASE_SECONDS = 30.0
 BEYOND_LEASE_SECONDS = LEASE_SECONDS + 1
 INTERVAL_SECONDS = 24 * 3600
 GRACE_SECONDS = 3600
+_OTHER_SERVICES = build_services(load_settings({"KEYRAIL_STORE": "memory", "KEYRAIL_METRICS": "none"}))
 ACTOR = Caller(key_id="0Keyrail0TickId0", tenant="system", owner="scheduler", scopes=("rotation:tick",))
+OWNER = Caller(key_id="0Keyrail0OwnerId", tenant="acme", owner="team-ml", scopes=("*",))
 STEP_SECONDS = 10.0  # of real time, for a runner that hangs
 
 
@@ -100,6 +102,7 @@ def _current(record: KeyRecord) -> int:
 class World:
     """One key with a sink that holds its first generation, due now unless told otherwise."""
 
+    MOVED: ClassVar[str] = "vault:acme/another"
     clock: MovedClock = field(default_factory=MovedClock)
     keys: WatchedKeys = field(default_factory=WatchedKeys)
     delivery: MemoryKeyDelivery = field(default_factory=MemoryKeyDelivery)
@@ -139,7 +142,7 @@ class World:
         peppers = gated("peppers", MemoryPepperSource(PEPPERS))
         bounds = CacheBounds(background=False)
         return replace(
-            build_services(load_settings({"KEYRAIL_STORE": "memory", "KEYRAIL_METRICS": "none"})),
+            _OTHER_SERVICES,
             keys=keys,
             lookup=CachedLookup(keys, peppers, MemoryRoleSource(), feed, self.clock, NoMetrics(), bounds),
             feed=feed,
@@ -181,6 +184,20 @@ class World:
     def tick(self, services: Services | None = None, **request: Any) -> TickReply:
         return rotate_due.run(TickRequest(**request), ACTOR, services or self.services())
 
+    def rotate(self, services: Services | None = None, rotation_id: str = "by hand", **asked: Any) -> StoredKey:
+        """As the operation rotate does it."""
+        services = services or self.services()
+        stored = services.keys.find(KEY_ID)
+        assert stored is not None
+        grace_seconds = 0 if asked.get("is_emergency") else GRACE_SECONDS
+        return rotate_into_sink(stored, SinkRotation(rotation_id, grace_seconds, "0Keyrail0OwnerId", **asked), services)
+
+    def calls_of(self, run: Callable[["World", Services], Any]) -> list[str]:
+        """The calls of ports that `run` makes here, in their order; it is run, so this world is used up."""
+        gate = Gate()
+        run(self, self.services(gate))
+        return gate.calls
+
     def wait(self, seconds: float) -> None:
         self.clock.seconds += seconds
 
@@ -188,6 +205,18 @@ class World:
         """As update_key writes it."""
         stored = self.stored()
         assert self.keys.replace(replace(stored.record, **changes), stored.version)
+
+    def update(self, **asked: Any) -> None:
+        """By the operation itself."""
+        update_key.run(UpdateRequest(key_id=KEY_ID, **asked), OWNER, self.services())
+
+    def move_sink(self) -> None:
+        rotation = self.stored().record.rotation
+        kept = {name: getattr(rotation, name) for name in ("grace_seconds", "max_grace_seconds", "interval_seconds")}
+        self.update(rotation=RotationField(sink=self.MOVED, **kept))
+
+    def revoke(self) -> None:
+        self.keys.revoke(Tombstone(key_id=KEY_ID, revoked_at=self.clock.now(), revoked_by="owner", reason="leaked"))
 
 
 class Gate:
