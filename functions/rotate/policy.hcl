@@ -37,6 +37,36 @@ path "keyrail/metadata/outbox/*" {
   capabilities = ["list", "delete"]
 }
 
+# The sweep walks all records, and removes index entries that have none.
+
+path "keyrail/metadata/keys/" {
+  capabilities = ["list"]
+}
+
+path "keyrail/metadata/keys/+/" {
+  capabilities = ["list"]
+}
+
+path "keyrail/metadata/tenants/" {
+  capabilities = ["list"]
+}
+
+path "keyrail/metadata/tenants/+/" {
+  capabilities = ["list"]
+}
+
+path "keyrail/metadata/tenants/+/+/" {
+  capabilities = ["list"]
+}
+
+path "keyrail/data/tenants/+/+/+" {
+  capabilities = ["read"]
+}
+
+path "keyrail/metadata/tenants/+/+/+" {
+  capabilities = ["delete"]
+}
+
 path "keyrail/data/usage/+/+" {
   capabilities = ["read"]
 }

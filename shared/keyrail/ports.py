@@ -52,6 +52,22 @@ class KeyStore(Protocol):
         """Ids of a tenant's index; an id may have no record (an issue that was cut off)."""
         ...
 
+    # What follows is for the sweep: no other function's Vault policy allows it.
+
+    def list_all_ids(self, after: str | None, limit: int) -> Page:
+        """Ids of the records of all tenants."""
+        ...
+
+    def list_index(self, after: str | None, limit: int) -> Page:
+        """The entries of all tenants' indexes, each as `<tenant>/<key id>`, in the order of tenants and ids."""
+        ...
+
+    def indexed_at(self, tenant: str, key_id: str) -> datetime | None:
+        """When the entry was made; None where there is none."""
+        ...
+
+    def remove_from_index(self, tenant: str, key_id: str) -> None: ...
+
 
 class PepperSource(Protocol):
     def read(self) -> Peppers: ...
@@ -128,7 +144,9 @@ class DueEntry:
 class DueIndex(Protocol):
     """What a tick must look at: hints only, the records decide. Adding or removing one twice does no harm."""
 
-    def add(self, entry: DueEntry) -> None: ...
+    def add(self, entry: DueEntry) -> bool:
+        """False where it was there already."""
+        ...
 
     def remove(self, entry: DueEntry) -> None: ...
 

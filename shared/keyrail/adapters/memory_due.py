@@ -11,9 +11,11 @@ class MemoryDueIndex:
         self._lock = threading.Lock()
         self._entries: set[DueEntry] = set()
 
-    def add(self, entry: DueEntry) -> None:
+    def add(self, entry: DueEntry) -> bool:
         with self._lock:
+            is_new = entry not in self._entries
             self._entries.add(entry)
+            return is_new
 
     def remove(self, entry: DueEntry) -> None:
         with self._lock:

@@ -25,8 +25,9 @@ class VaultDueIndex:
     def __init__(self, session: VaultSession) -> None:
         self._session = session
 
-    def add(self, entry: DueEntry) -> None:
-        self._session.create(_path(entry), {} if entry.kind == "key" else {"name": entry.subject})
+    def add(self, entry: DueEntry) -> bool:
+        document = {} if entry.kind == "key" else {"name": entry.subject}
+        return self._session.create(_path(entry), document) is None
 
     def remove(self, entry: DueEntry) -> None:
         self._session.delete(_path(entry))

@@ -1,18 +1,25 @@
 """Records, tombstones and the index by tenant, in Vault. The layout: vault_paths.py."""
 
+import re
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from keyrail.adapters.vault_paths import (
+    RECORD_SHARD,
+    RECORDS,
     SHARD,
+    TENANT,
+    TENANTS,
     SecretPath,
     index_folder,
     index_path,
     index_shard,
     record_path,
+    record_shard,
     tombstone_path,
 )
 from keyrail.adapters.vault_session import VaultSession
@@ -22,6 +29,9 @@ from keyrail.domain.records import KeyRecord, StoredKey, Tombstone, decode_recor
 from keyrail.ports import Page
 
 T = TypeVar("T", KeyRecord, Tombstone)
+
+_RECORD_FOLDER = re.compile(rf"{RECORD_SHARD.pattern}/")
+_TENANT_FOLDER = re.compile(rf"{TENANT.pattern}/")
 
 
 class VaultKeyStore:
@@ -54,13 +64,43 @@ class VaultKeyStore:
     def list_ids(self, tenant: str, after: str | None, limit: int) -> Page:
         """Names that are no key ids were put there by hand and are passed over."""
         names = self._session.list(index_folder(tenant))
-        shards = deque(name[:1] for name in names if _is_shard(name) and (after is None or name[:1] >= after[:1]))
+        shards = (name[:1] for name in names if _is_shard(name) and (after is None or name[:1] >= after[:1]))
+        return self._page(deque(index_shard(tenant, shard) for shard in shards), after, limit)
+
+    def list_all_ids(self, after: str | None, limit: int) -> Page:
+        """Requests to Vault: 1 + shards needed."""
+        shards = [name.rstrip("/") for name in self._session.list(RECORDS) if _RECORD_FOLDER.fullmatch(name)]
+        folders = deque(record_shard(shard) for shard in shards if after is None or shard >= after[:2])
+        return self._page(folders, after, limit)
+
+    def list_index(self, after: str | None, limit: int) -> Page:
+        """Requests to Vault: 1 + 1 a tenant that comes after + shards needed."""
+        begin_tenant, _, begin_id = (after or "/").partition("/")
         ids: list[str] = []
-        while shards and len(ids) < limit:
-            listed = self._session.list(index_shard(tenant, shards.popleft()))
+        names = [name for name in self._session.list(TENANTS) if _TENANT_FOLDER.fullmatch(name)]
+        for tenant in sorted(name.rstrip("/") for name in names):  # "a-b/" comes before "a/", but "a" before "a-b"
+            if tenant < begin_tenant:
+                continue
+            page = self.list_ids(tenant, begin_id if tenant == begin_tenant else None, limit - len(ids))
+            ids += [f"{tenant}/{key_id}" for key_id in page.key_ids]
+            if len(ids) >= limit:
+                return Page(tuple(ids), ids[-1])
+        return Page(tuple(ids), None)
+
+    def indexed_at(self, tenant: str, key_id: str) -> datetime | None:
+        return self._session.written_at(index_path(tenant, key_id))
+
+    def remove_from_index(self, tenant: str, key_id: str) -> None:
+        self._session.delete(index_path(tenant, key_id))
+
+    def _page(self, folders: deque[SecretPath], after: str | None, limit: int) -> Page:
+        """Of the key ids in `folders`, which are in the order of their ids."""
+        ids: list[str] = []
+        while folders and len(ids) < limit:
+            listed = self._session.list(folders.popleft())
             ids += [name for name in listed if KEY_ID.fullmatch(name) and (after is None or name > after)]
         page = tuple(ids[:limit])
-        return Page(page, page[-1] if page and (len(ids) > limit or shards) else None)
+        return Page(page, page[-1] if page and (len(ids) > limit or folders) else None)
 
     def _read(self, path: SecretPath, decode: Callable[[object], T], key_id: str) -> tuple[T | None, int]:
         found = self._session.read(path)

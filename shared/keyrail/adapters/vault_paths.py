@@ -18,6 +18,7 @@ from keyrail.domain.key_format import KEY_ID
 SEGMENT = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 SHARD = re.compile(r"[0-9A-Za-z]")
+RECORD_SHARD = re.compile(rf"{SHARD.pattern}{{2}}")
 MOUNT = re.compile(rf"{SEGMENT.pattern}(?:/{SEGMENT.pattern}){{0,7}}")  # where an engine or auth method is mounted
 
 
@@ -46,11 +47,19 @@ class SecretPath:
 FEED_HEAD = SecretPath(("feed", "head"))
 PEPPER = SecretPath(("pepper",))
 ROLES = SecretPath(("rbac", "roles"))
+RECORDS = SecretPath(("keys",))
+TENANTS = SecretPath(("tenants",))
 
 
 def record_path(key_id: str) -> SecretPath:
     _require(KEY_ID, key_id, "key id")
     return SecretPath(("keys", key_id[:2], key_id))
+
+
+def record_shard(shard: str) -> SecretPath:
+    """The folder of the records whose key ids begin with `shard`."""
+    _require(RECORD_SHARD, shard, "shard")
+    return SecretPath(("keys", shard))
 
 
 def tombstone_path(key_id: str) -> SecretPath:

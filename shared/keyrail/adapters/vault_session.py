@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from keyrail.adapters.vault_channel import Call, Channel
@@ -90,6 +91,19 @@ class VaultSession:
         """
         verb = "read" if method == "GET" else "write"
         return self._process().channel.request(Call(verb, method, f"/v1/{self._config.mount}/{path}"))
+
+    def written_at(self, path: SecretPath) -> datetime | None:
+        """When its newest version was written, by the server's clock; None where it is absent. Raises: Unavailable."""
+        reply = self._process().channel.request(Call("read", "GET", f"/v1/{self._config.mount}/data/{path}"))
+        if is_absent(reply):
+            return None
+        match document(reply):
+            case {"data": {"metadata": {"created_time": str(text)}}}:
+                try:
+                    return datetime.fromisoformat(text)
+                except ValueError:
+                    pass
+        raise Unavailable(f"Vault's answer to reading {path} does not say when it was written")
 
     def create(self, path: SecretPath, data: dict[str, Any]) -> Versioned | None:
         """None where it was made now; otherwise what stands there from before, and nothing is changed.

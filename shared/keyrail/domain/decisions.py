@@ -104,8 +104,8 @@ def _matching_generation(
     found = None
     for generation in stored.record.generations:
         version = generation.pepper_version
-        if not peppers.knows(version) and is_rotated_out(generation, now):
-            continue  # that its pepper is gone must not take the live generations along
+        if not peppers.knows(version) and (stored.tombstone is not None or is_rotated_out(generation, now)):
+            continue  # that its pepper is gone must not take the live generations along; a revoked key has none
         digest = digests.get(version) or digests.setdefault(version, peppers.digest(presented.body, version))
         if same_digest(generation.digest, digest):
             found = generation
