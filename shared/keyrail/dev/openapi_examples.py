@@ -58,6 +58,29 @@ _VERDICT = {
 
 Examples = dict[str, dict[str, Any]]
 
+_TICK: dict[str, Any] = {
+    "rotated": 3,
+    "resumed": 1,
+    "retired": 2,
+    "skipped": 0,
+    "failed": 0,
+    "remaining": 0,
+    "failures": [],
+    "events_sent": 14,
+    "events_waiting": 0,
+}
+_SWEPT: dict[str, Any] = {
+    "looked_at": 812,
+    "rebuilt": 1,
+    "tidied": 9,
+    "unlisted": 0,
+    "failed": 0,
+    "unused": [_OTHER_KEY_ID],
+    "old_pepper": [],
+    "by_pepper_version": {"2": 812},
+    "failures": [],
+}
+
 
 def requests() -> dict[str, Examples]:
     """By operation, then by a name for the example."""
@@ -86,6 +109,8 @@ def requests() -> dict[str, Examples]:
             "a batch": {"batch": [{"key": example_key()}, {"key": "not a key"}]},
         },
         "rotate": {"an hour of grace": {"grace_seconds": 3600}, "a leaked key": {"grace_seconds": 0}},
+        "rotate_due": {"half a minute": {"budget_seconds": 30}},
+        "sweep": {"once a night": {"unused_days": 30}},
         "revoke_key": {"with its reason": {"reason": "found in a public repository"}},
         "update_key": {
             "disable": {"state": "disabled", "state_reason": "under investigation"},
@@ -108,6 +133,8 @@ def replies() -> dict[str, Examples]:
             },
         },
         "rotate": {"rotated": _ROTATED | {"key": example_key(_SECRET[::-1]), "step": "promoted"}},
+        "rotate_due": {"a tick": _TICK},
+        "sweep": {"all was looked at": _SWEPT},
         "revoke_key": {
             "revoked": {
                 "key_id": KEY_ID,
