@@ -95,7 +95,7 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_bounded_metadata)]
 Cidr = Annotated[str, StringConstraints(max_length=64), AfterValidator(_cidr)]
 Ip = Annotated[str, StringConstraints(max_length=64), AfterValidator(_ip)]
 Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
-IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
+IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$"), AfterValidator(_no_key)]
 
 
 class ContextField(Request):

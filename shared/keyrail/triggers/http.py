@@ -27,9 +27,9 @@ def http_function(
 
     def handler(request: "flask.Request") -> "flask.Response":
         http_request = _http_request(request.environ)
-        is_probe = http_request.path in probes.PATHS and http_request.method == "GET"
+        is_probe = http_request.path in probes.PATHS
         try:
-            reply = own_probes.answer(http_request.path, services) if is_probe else answer(http_request)
+            reply = own_probes.answer(http_request, services) if is_probe else answer(http_request)
         finally:
             _leave_nothing_to_read(request.environ)
         return _response(reply)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from keyrail.domain.decisions import Code
 from keyrail.domain.errors import InvalidArgument, KeyrailError, Unauthenticated
@@ -23,7 +23,8 @@ from keyrail.triggers.problems import problem_body, problem_headers, status_of
 from keyrail.triggers.strict_json import MAX_BODY_BYTES, as_request, parse_object
 
 _HEADER_FIELDS = {"idempotency_key": "idempotency-key", "if_match": "if-match"}
-_JSON_TYPES = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)
+_JSON = re.compile(r'application/json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)
+_PATCH = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)  # RFC 7396
 _BEARER = re.compile(r"bearer +([^\s,]+) *", re.IGNORECASE)
 
 
@@ -64,10 +65,16 @@ class HttpFunction:
         call = Call(correlation_id, exchange.credential, request.ip, exchange.parsed)
         outcome = dispatch(self.operation, call, services)
         if outcome.error is not None:
-            allow = {"Allow": self.operation.method} if outcome.error.code == "METHOD_NOT_ALLOWED" else {}
-            return problem_reply(outcome.error, correlation_id, _sunset(outcome) | allow)
+            allow = {"Allow": ", ".join(self.methods(request.path))}
+            headers = _sunset(outcome) | (allow if outcome.error.code == "METHOD_NOT_ALLOWED" else {})
+            return problem_reply(outcome.error, correlation_id, headers)
         assert outcome.reply is not None  # noqa: S101  an Outcome has a reply or an error
         return self._success(outcome, outcome.reply, correlation_id)
+
+    def methods(self, path: str) -> tuple[str, ...]:
+        """What is taken at a path that is served: at a bare URL also POST, with every field in the body."""
+        own = self.operation.method
+        return (own, "POST") if path == "/" and own != "POST" else (own,)
 
     def _success(self, outcome: Outcome, reply: Reply, correlation_id: str) -> HttpReply:
         headers = _sunset(outcome) | {
@@ -101,13 +108,13 @@ class _Exchange:
     def credential(self) -> str | None:
         """Raises: InvalidArgument on a wrong route or method, Unauthenticated on a header that can't be read."""
         request, operation = self._request, self._function.operation
-        if ANY_KEY.search(request.path) or ANY_KEY.search(request.query):
+        if ANY_KEY.search(request.path) or ANY_KEY.search(unquote(request.query)):
             text = "A key was sent in the URL, where servers log it. Rotate it, and send it in a header or the body."
             raise InvalidArgument(text, code="KEY_IN_URL")
         match = self._function.route.fullmatch(request.path)
         if match is None and request.path != "/":
             raise InvalidArgument("This function has no such route.", code="NO_SUCH_ROUTE")
-        if request.method != operation.method and not (match is None and request.method == "POST"):
+        if request.method != operation.method and request.method not in self._function.methods(request.path):
             raise InvalidArgument(f"This function takes {operation.method}.", code="METHOD_NOT_ALLOWED")
         self._path_fields = match.groupdict() if match else {}
         return _credential(request)
@@ -115,7 +122,8 @@ class _Exchange:
     def parsed(self) -> Request:
         request, model = self._request, self._function.operation.request
         is_get = request.method == "GET"
-        payload: dict[str, Any] = _from_query(request) if is_get else _from_body(request)
+        types = _PATCH if self._function.operation.method == "PATCH" else _JSON
+        payload: dict[str, Any] = _from_query(request) if is_get else _from_body(request, types)
         for name, text in self._given_outside().items():
             if payload.setdefault(name, text) != text:
                 raise InvalidArgument(f"{name} is given twice, and differs.", code="MALFORMED_REQUEST")
@@ -128,7 +136,7 @@ class _Exchange:
 
 
 def _from_query(request: HttpRequest) -> dict[str, Any]:
-    if request.read_body(1):
+    if request.read_body(MAX_BODY_BYTES + 1):
         raise InvalidArgument("A GET has no body here.", code="MALFORMED_REQUEST")
     try:
         pairs = parse_qsl(request.query, keep_blank_values=True, strict_parsing=bool(request.query), errors="strict")
@@ -139,15 +147,17 @@ def _from_query(request: HttpRequest) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _from_body(request: HttpRequest) -> dict[str, Any]:
+def _from_body(request: HttpRequest, types: re.Pattern[str]) -> dict[str, Any]:
     if request.query:
         raise InvalidArgument("This takes its fields in the body, not in a query.", code="MALFORMED_REQUEST")
     body = request.read_body(MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
         raise InvalidArgument(f"The body has more than {MAX_BODY_BYTES} bytes.", code="BODY_TOO_LARGE")
     content_type = request.header("content-type")
-    if body and (content_type is None or not _JSON_TYPES.fullmatch(content_type.strip())):
+    if body and (content_type is None or not types.fullmatch(content_type.strip())):
         raise InvalidArgument("Send the body as application/json.", code="UNSUPPORTED_MEDIA_TYPE")
+    if request.header("content-encoding") not in (None, "", "identity"):
+        raise InvalidArgument("Send the body as it is, not compressed.", code="UNSUPPORTED_MEDIA_TYPE")
     return parse_object(body)
 
 
