@@ -1,10 +1,8 @@
 """One fresh deployment a test; the functions themselves are loaded once, as functions-framework loads them."""
 
-import io
 import json
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -16,7 +14,7 @@ from flask.testing import FlaskClient
 
 from keyrail import bootstrap
 from keyrail.settings import load_settings
-from keyrail.telemetry import configure_logging
+from keyrail.telemetry import audit_logger, configure_logging
 
 SETTINGS = {"KEYRAIL_STORE": "memory", "KEYRAIL_FEED_POLL": "inline", "KEYRAIL_LOG_LEVEL": "INFO"}
 
@@ -51,30 +49,31 @@ def deployment(
 class Output:
     """All that the process wrote: to its log, and past it."""
 
-    def __init__(self, stream: io.StringIO) -> None:
-        self._stream = stream
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._text = ""
 
     @property
     def text(self) -> str:
-        return self._stream.getvalue()
+        captured = self._capsys.readouterr()
+        self._text += captured.out + captured.err
+        return self._text
 
     def lines(self, kind: str) -> list[dict[str, Any]]:
         return [line for line in map(json.loads, self.text.splitlines()) if line["kind"] == kind]
 
     def clear(self) -> None:
-        self._stream.seek(0)
-        self._stream.truncate()
+        self._capsys.readouterr()
+        self._text = ""
 
 
 @pytest.fixture
-def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[Output]:
-    stream = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", stream)
-    monkeypatch.setattr(sys, "stderr", stream)
-    root, ours = logging.getLogger(), logging.getLogger("keyrail")
-    before = (root.handlers[:], root.level, ours.level)
+def output(capsys: pytest.CaptureFixture[str]) -> Iterator[Output]:
+    root = logging.getLogger()
+    loggers = [root, logging.getLogger("keyrail"), audit_logger]
+    handlers, levels = root.handlers[:], [logger.level for logger in loggers]
     configure_logging()
-    yield Output(stream)
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
+    yield Output(capsys)
+    root.handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

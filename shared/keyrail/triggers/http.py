@@ -1,6 +1,7 @@
 """functions-framework (Flask): the plain function that `functions/<op>/main.py` offers as `handler`."""
 
 import io
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from keyrail.bootstrap import process_services
 from keyrail.domain.errors import InvalidArgument, KeyrailError
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
-from keyrail.telemetry import choose_correlation_id
+from keyrail.telemetry import choose_correlation_id, correlation_id, log
 from keyrail.triggers import probes
 from keyrail.triggers.http_exchange import HttpFunction, HttpReply, HttpRequest, problem_reply
 
@@ -38,10 +39,18 @@ def http_function(
         try:
             built = services()
         except KeyrailError as error:  # wrong settings: nothing works, and /readyz says so
-            return problem_reply(error, choose_correlation_id(None, None), {})
+            return _unserved(operation, request, error)
         return function.answer(request, built)
 
     return handler
+
+
+def _unserved(operation: Operation, request: HttpRequest, error: KeyrailError) -> HttpReply:
+    chosen = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
+    token = correlation_id.set(chosen)
+    log(logging.ERROR, "request", operation=operation.name, code=error.code)
+    correlation_id.reset(token)
+    return problem_reply(error, chosen, {})
 
 
 def _http_request(environ: dict[str, Any]) -> HttpRequest:
