@@ -107,8 +107,9 @@ class Api:
         made = self.try_issue(**fields).ok()
         return Key(made["key_id"], made["key"])
 
-    def rotate(self, key_id: str, idempotency_key: str | None = None, **fields: Any) -> Reply:
-        return self.call("rotate", "POST", f"/v1/keys/{key_id}/rotate", fields, headers=idempotent(idempotency_key))
+    def rotate(self, key_id: str, idempotency_key: str | None = None, *, at: str | None = None, **fields: Any) -> Reply:
+        path = f"/v1/keys/{key_id}/rotate"
+        return self.call("rotate", "POST", path, fields, at=at, headers=idempotent(idempotency_key))
 
     def revoke(self, key_id: str, **fields: Any) -> Reply:
         return self.call("revoke_key", "POST", f"/v1/keys/{key_id}/revoke", fields)
