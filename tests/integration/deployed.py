@@ -49,6 +49,10 @@ class Instance:
         self.kill()
         self.function.process.stop()
         self.function = self._launch(self.function.port)
+        self.wait()
+
+    def wait(self) -> None:
+        """Until it is ready."""
         wait_until_ready([self.function])
 
     def kill(self) -> None:
