@@ -19,10 +19,20 @@ from keyrail.operations.catalogue import CATALOGUE
 from keyrail.triggers.strict_json import MAX_BODY_BYTES
 
 AWAY = "get_key"  # its function is not running
-NOT_OURS = """
-    / /v1 /v1/keys/ /v1/keys/a/b /v1/keys/a/rotate/b /health/rotate/v1/keys /health/nobody/livez /metrics /config/
-    /docs/../secret.txt /docs/%2e%2e/secret.txt /docs/nothing.html
-""".split()
+NOT_OURS = [
+    "/",
+    "/v1",
+    "/v1/keys/",
+    "/v1/keys/a/b",
+    "/v1/keys/a/rotate/b",
+    "/health/rotate/v1/keys",
+    "/health/nobody/livez",
+    "/metrics",
+    "/config/",
+    "/docs/../secret.txt",
+    "/docs/%2e%2e/secret.txt",
+    "/docs/nothing.html",
+]
 
 
 class Echo(BaseHTTPRequestHandler):
