@@ -1,5 +1,6 @@
 """`keyrail dev` as the process that a user would start, and who its processes are."""
 
+import io
 import os
 import signal
 import subprocess
@@ -7,10 +8,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from keyrail.dev.ports import free_ports
+from keyrail.triggers.cli_root import run
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 KEYRAIL = (sys.executable, "-c", "from keyrail.triggers.cli import main; main()")
@@ -31,6 +36,19 @@ def keyrail(
         timeout=60,
         cwd=cwd,
     )
+
+
+def run_here(*arguments: str, stdin: str = "", **env: str) -> "subprocess.CompletedProcess[str]":
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in [name for name in os.environ if name.startswith(("VAULT_", "KEYRAIL_"))]:
+            patch.delenv(name)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as ended:
+            run(list(arguments))
+    return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def clean_environment() -> dict[str, str]:
@@ -73,8 +91,9 @@ class Running:
         return (self.folder / "admin.key").read_text().strip()
 
     def cli(self, *arguments: str, stdin: str = "", **env: str) -> "subprocess.CompletedProcess[str]":
+        """The command line with the admin key, in this process: ten times as fast as in one of its own."""
         own = {"KEYRAIL_URL": self.url, "KEYRAIL_KEY": self.admin_key}
-        return keyrail(*arguments, stdin=stdin, **{**own, **env})
+        return run_here(*arguments, stdin=stdin, **{**own, **env})
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Its exit code. May be called again."""
@@ -110,7 +129,9 @@ def living(pids: set[int]) -> set[int]:
     if not pids:
         return set()
     asked = ",".join(map(str, pids))
-    table = subprocess.run(["ps", "-ww", "-o", "pid=,stat=", "-p", asked], capture_output=True, text=True, check=False).stdout
+    table = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,stat=", "-p", asked], capture_output=True, text=True, check=False
+    ).stdout
     return {int(line.split()[0]) for line in table.splitlines() if not line.split()[1].startswith("Z")}
 
 
