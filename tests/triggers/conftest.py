@@ -1,5 +1,6 @@
 """One fresh deployment a test; the functions themselves are loaded once, as functions-framework loads them."""
 
+import io
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ from flask.testing import FlaskClient
 
 from keyrail import bootstrap
 from keyrail.settings import load_settings
-from keyrail.telemetry import audit_logger, configure_logging
+from keyrail.telemetry import JsonFormatter, audit_logger, configure_logging
 
 SETTINGS = {"KEYRAIL_STORE": "memory", "KEYRAIL_FEED_POLL": "inline", "KEYRAIL_LOG_LEVEL": "INFO"}
 
@@ -49,22 +50,24 @@ def deployment(
 class Output:
     """All that the process wrote: to its log, and past it."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-        self._text = ""
+    def __init__(self, log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+        self._log, self._capsys = log, capsys
+        self._past_it = ""
 
     @property
     def text(self) -> str:
         captured = self._capsys.readouterr()
-        self._text += captured.out + captured.err
-        return self._text
+        self._past_it += captured.out + captured.err
+        return self._log.getvalue() + self._past_it
 
     def lines(self, kind: str) -> list[dict[str, Any]]:
         return [line for line in map(json.loads, self.text.splitlines()) if line["kind"] == kind]
 
     def clear(self) -> None:
         self._capsys.readouterr()
-        self._text = ""
+        self._past_it = ""
+        self._log.seek(0)
+        self._log.truncate()
 
 
 @pytest.fixture
@@ -73,7 +76,10 @@ def output(capsys: pytest.CaptureFixture[str]) -> Iterator[Output]:
     loggers = [root, logging.getLogger("keyrail"), audit_logger]
     handlers, levels = root.handlers[:], [logger.level for logger in loggers]
     configure_logging()
-    yield Output(capsys)
+    log = io.StringIO()  # capsys has another stream for each phase of a test
+    root.handlers[0] = logging.StreamHandler(log)
+    root.handlers[0].setFormatter(JsonFormatter())
+    yield Output(log, capsys)
     root.handlers[:] = handlers
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
