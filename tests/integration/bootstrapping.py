@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import hvac
+from dev_process import run_here
 
 from keyrail.adapters.vault_admin import AdminVault
 from keyrail.adapters.vault_setup import Plan, Step, read_policies
@@ -69,6 +70,11 @@ class Place:
         with self.start(*arguments, **env) as process:
             out, err = process.communicate(timeout=60)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def keyrail_here(self, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        """The command in this process: ten times as fast."""
+        own = {"VAULT_ADDR": self.vault.address, "VAULT_TOKEN": self.vault.root_token}
+        return run_here(*arguments, **{**own, "KEYRAIL_VAULT_MOUNT": self.mount, **env})
 
     def start(self, *arguments: str, **env: str) -> "subprocess.Popen[str]":
         own = {"VAULT_ADDR": self.vault.address, "VAULT_TOKEN": self.vault.root_token}
