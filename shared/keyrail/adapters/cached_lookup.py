@@ -24,6 +24,7 @@ from keyrail.domain.roles import Roles
 from keyrail.ports import ChangeFeed, Clock, Found, KeyStore, Metrics, PepperSource, RoleSource
 from keyrail.telemetry import log
 
+_DOCUMENTS = ("pepper", "roles")
 LOCK_SECONDS = 0.25  # for another thread's reading of the feed, which takes milliseconds or does not come
 
 T = TypeVar("T")
@@ -123,7 +124,10 @@ class CachedLookup:
             self._feed_is_known()
         seq, read_at = self._seq, self._clock.elapsed_seconds()
         value = load()
-        if value is not None and seq is not None:
+        if value is None:
+            with self._lock:
+                self._entries.pop(name, None)
+        elif seq is not None:
             self._insert(name, _Entry(value, read_at, read_at + self._bounds.refresh_after(ttl_seconds)), seq)
         return value
 
@@ -134,8 +138,14 @@ class CachedLookup:
                 return
             self._entries.pop(name, None)
             self._entries[name] = entry
-            while len(self._entries) > self._bounds.max_keys:
-                del self._entries[next(iter(self._entries))]
+            if name not in _DOCUMENTS:
+                self._make_room()
+
+    def _make_room(self) -> None:
+        """The keys held longest go first; pepper and roles, which every decision needs, stay."""
+        documents = sum(name in self._entries for name in _DOCUMENTS)
+        while len(self._entries) - documents > self._bounds.max_keys:
+            del self._entries[next(name for name in self._entries if name not in _DOCUMENTS)]
 
     def _feed_is_known(self) -> bool:
         """True where the feed was read within `max_stale_seconds`; reads it here where a reading is due."""
