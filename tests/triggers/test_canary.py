@@ -18,7 +18,9 @@ def secret_of(key: str) -> str:
 
 
 def metrics(deployment: Deployment, operation: str) -> str:
-    return deployment.call(operation, path="/metrics", method="GET", data=b"").text
+    text = deployment.call(operation, path="/metrics", method="GET", data=b"").text
+    assert f'operation="{operation}"' in text
+    return text
 
 
 def test_no_issued_secret_and_no_pepper(deployment: Deployment, output: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,9 +45,9 @@ def test_no_issued_secret_and_no_pepper(deployment: Deployment, output: Any, mon
                 ]
             replies.append(deployment.call("validate_key", {"key": sent, "required_scopes": "a:b"}))
             replies.append(deployment.call("validate_key", {"batch": [{"key": sent, "ip": "10.0.0.1"}]}))
-    monkeypatch.setattr(deployment.services.keys, "find", lambda _: _raise(ValueError(keys)))
-    replies += [deployment.call("validate_key", {"key": key}) for key in keys]
-    monkeypatch.undo()
+    with monkeypatch.context() as broken:
+        broken.setattr(deployment.services.keys, "find", lambda _: _raise(ValueError(keys)))
+        replies += [deployment.call("validate_key", {"key": key}) for key in keys]
     told = [reply.text + str(reply.headers) for reply in replies if "key" not in (reply.json or {})]
     told += [output.text, *(metrics(deployment, operation) for operation in OPERATIONS)]
     peppers = deployment.services.lookup.peppers().by_version.values()
