@@ -126,7 +126,8 @@ def _verdict(decision: Decision) -> dict[str, Any]:
         "metadata": record.metadata,
         "expires_at": record.expires_at,
     }
-    told["deprecated_at"], told["sunset_at"] = decision.retirement()
+    if decision:
+        told["deprecated_at"], told["sunset_at"] = decision.retirement()
     return told
 
 
