@@ -238,7 +238,7 @@ def test_a_time_with_an_offset_is_kept_in_utc(deployment: Deployment, text: str,
     assert deployment.do("get_key", key_id)["expires_at"] == kept
 
 
-@pytest.mark.parametrize("character", ["\0", "\t", "\n", "\x1b", "\x7f"])
+@pytest.mark.parametrize("character", ["\0", "\t", "\n", "\x1b", "\x7f", "\x80", "\x85", "\x9f"])
 @pytest.mark.parametrize(
     ("operation", "wrong"),
     [

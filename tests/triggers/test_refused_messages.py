@@ -113,6 +113,15 @@ class TestRoute:
         reply = refused(deployment, operation, 422, "INVALID_FIELD", key_id=key_id)
         assert "key_id" in {error["field"] for error in reply.json["errors"]}
 
+    @EVERY_OPERATION
+    @pytest.mark.parametrize("path", ["/v1/keys/" + "0" * 15 + "%0A", "/%0A", "/robots.txt", "/favicon.ico"])
+    def test_what_the_framework_would_answer_itself_is_answered_by_us(
+        self, deployment: Deployment, operation: str, path: str
+    ) -> None:
+        reply = deployment.call(operation, path=path)
+        assert reply.status_code in (404, 405, 422)
+        is_problem(reply, reply.status_code, reply.json["code"])
+
     def test_a_slash_in_a_key_id_is_another_route(self, deployment: Deployment) -> None:
         refused(deployment, "get_key", 404, "NO_SUCH_ROUTE", key_id="a%2fb")
 

@@ -17,6 +17,7 @@ from keyrail.domain.scopes import MAX_EXPRESSION_CHARS, MAX_SCOPE_CHARS, SCOPE_P
 
 MAX_METADATA_BYTES = 4096  # as JSON; a record stays far below Vault's 1 MiB a value
 MAX_SECONDS = 10 * 365 * 24 * 3600
+_CONTROL = r"\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: each named, as is U+FEFF, since dialects differ on \s
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -82,8 +83,8 @@ def _expression(text: str) -> str:
 Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
 KeyId = Annotated[str, StringConstraints(pattern=rf"^{KEY_ID.pattern}$")]
 Tenant = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$"), AfterValidator(_no_key)]
-Owner = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f]{1,128}$"), AfterValidator(_no_key)]
+Text = Annotated[str, StringConstraints(pattern=rf"^[^{_CONTROL}]{{1,200}}$"), AfterValidator(_no_key)]
+Owner = Annotated[str, StringConstraints(pattern=rf"^[^\s\ufeff{_CONTROL}]{{1,128}}$"), AfterValidator(_no_key)]
 Scope = Annotated[str, StringConstraints(pattern=rf"^(?:{SCOPE_PATTERN})$", max_length=MAX_SCOPE_CHARS)]
 ScopeExpression = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_EXPRESSION_CHARS), AfterValidator(_expression)

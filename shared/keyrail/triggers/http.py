@@ -42,7 +42,20 @@ def http_function(
             return _unserved(operation, request, error)
         return function.answer(request, built)
 
+    _answer_what_the_framework_would(handler)
     return handler
+
+
+def _answer_what_the_framework_would(handler: Callable[["flask.Request"], "flask.Response"]) -> None:
+    """A path with a line break, /robots.txt and /favicon.ico, in HTML: they are ours to refuse too."""
+    import functions_framework  # loaded already where it serves us
+
+    def not_found(_error: Exception) -> "flask.Response":
+        import flask
+
+        return handler(flask.request)
+
+    functions_framework.errorhandler(404)(not_found)
 
 
 def _unserved(operation: Operation, request: HttpRequest, error: KeyrailError) -> HttpReply:
