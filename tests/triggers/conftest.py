@@ -10,14 +10,12 @@ from typing import Any
 
 import functions_framework
 import pytest
-from deployment import Deployment, MovedClock
+from deployment import SETTINGS, Deployment, MovedClock
 from flask.testing import FlaskClient
 
 from keyrail import bootstrap
 from keyrail.settings import load_settings
 from keyrail.telemetry import JsonFormatter, audit_logger, configure_logging
-
-SETTINGS = {"KEYRAIL_STORE": "memory", "KEYRAIL_FEED_POLL": "inline", "KEYRAIL_LOG_LEVEL": "INFO"}
 
 
 @pytest.fixture(scope="session")
