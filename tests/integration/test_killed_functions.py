@@ -4,9 +4,11 @@ Whatever had been written by then: the repeat converges, what validates is liste
 """
 
 import http.client
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from deployed import FULL, Deployment, Instance
@@ -57,6 +59,12 @@ class Victim:
         call(self.api).ok()
         self._proxy.before = lambda _: None
         return paths
+
+    def audited(self, event: str, key_id: str) -> list[dict[str, Any]]:
+        """Events that any of its processes wrote."""
+        lines = [line for log in self.instance.logs for line in log.read_text().splitlines() if line.startswith("{")]
+        events = [line for line in map(json.loads, lines) if line["kind"] == "audit"]
+        return [line for line in events if (line["event"], line["key_id"]) == (event, key_id)]
 
 
 Victims = dict[str, Victim]
@@ -132,6 +140,7 @@ def test_an_issue_repeated_makes_one_key_that_is_listed(
     assert api.validate(key).ok()["key_id"] == key_id
     assert api.try_issue("once").ok()["key_id"] == key_id
     assert len(api.list_all()) == 1
+    assert victim.audited("key.issued", key_id), "the first process may have died before it could say so"
 
 
 @at_each_moment
