@@ -89,10 +89,13 @@ class CachedLookup:
 
     def _value(self, name: str, ttl_seconds: float, load: Callable[[], T], *, anew: bool = False) -> tuple[T, bool]:
         """The value, and whether it is from memory."""
+        entry, now = self._entries.get(name), self._clock.elapsed_seconds()
+        if entry is not None and not anew and now < entry.refresh_at and now - self._feed_read_at <= self._inline_after:
+            return entry.value, True  # almost always; what follows asks the same again, and what to do
         entry = None if anew else self._held(name, ttl_seconds)
         if entry is None:
             return self._read_through(name, ttl_seconds, load), False
-        if self._is_to_be_refreshed(entry):
+        if self._is_to_be_refreshed(entry, ttl_seconds):
             try:
                 return self._read_through(name, ttl_seconds, load), False
             except KeyrailError:
@@ -111,12 +114,12 @@ class CachedLookup:
         entry = self._entries.get(name)  # only now: reading the feed may just have dropped it
         return entry if entry is not None and now - entry.read_at <= ttl_seconds else None
 
-    def _is_to_be_refreshed(self, entry: _Entry) -> bool:
-        """Once a second, to whoever asks first, from `refresh_at` on."""
+    def _is_to_be_refreshed(self, entry: _Entry, ttl_seconds: float) -> bool:
+        """Once a second, to whoever asks first, from `refresh_at` on, which is never later than the end of the TTL."""
         now = self._clock.elapsed_seconds()
         if now < entry.refresh_at:
             return False
-        entry.refresh_at = now + self._bounds.poll_seconds
+        entry.refresh_at = min(now + self._bounds.poll_seconds, entry.read_at + ttl_seconds)
         return True
 
     def _read_through(self, name: str, ttl_seconds: float, load: Callable[[], T]) -> T:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from keyrail.domain.errors import InvalidArgument
 from keyrail.domain.key_format import ANY_SECRET, KEY_ID
 from keyrail.domain.scopes import MAX_EXPRESSION_CHARS, MAX_SCOPE_CHARS, SCOPE_PATTERN, parse_expression
 
@@ -71,8 +72,6 @@ def _ip(text: str) -> str:
 
 
 def _expression(text: str) -> str:
-    from keyrail.domain.errors import InvalidArgument
-
     try:
         parse_expression(text)
     except InvalidArgument as error:

@@ -58,6 +58,8 @@ class HttpFunction:
         self.header_fields = [
             (name, header) for name, header in _HEADER_FIELDS.items() if name in operation.request.model_fields
         ]
+        self._has_etag = "etag" in operation.reply.model_fields
+        self._may_replay = "replayed" in operation.reply.model_fields
 
     def answer(self, request: HttpRequest, services: Services) -> HttpReply:
         correlation_id = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
@@ -82,10 +84,10 @@ class HttpFunction:
             "Cache-Control": "no-store",
             "X-Correlation-ID": correlation_id,
         }
-        etag = getattr(reply, "etag", None)
-        if etag is not None:
-            headers["ETag"] = etag
-        status = 200 if getattr(reply, "replayed", False) else self.operation.success_status
+        told: Any = reply
+        if self._has_etag:
+            headers["ETag"] = told.etag
+        status = 200 if self._may_replay and told.replayed else self.operation.success_status
         return HttpReply(status, reply.model_dump_json(exclude_none=True).encode(), headers)
 
 
