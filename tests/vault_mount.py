@@ -83,7 +83,8 @@ class Mount:
     def audited(self) -> list[tuple[str, str]]:
         """Operation and path of every request for this mount, by Vault's own audit log."""
         assert self.server.audit_log is not None
-        entries = [json.loads(line) for line in self.server.audit_log.read_text().splitlines()]
+        lines = self.server.audit_log.read_text().splitlines()
+        entries = [json.loads(line) for line in lines if f'"{self.name}/' in line]
         requests = [entry["request"] for entry in entries if entry["type"] == "request"]
         mine = [each for each in requests if each.get("path", "").startswith(f"{self.name}/")]
         return [(each["operation"], each["path"].removeprefix(f"{self.name}/")) for each in mine]

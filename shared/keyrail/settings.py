@@ -58,7 +58,7 @@ class Settings(BaseModel):
     metrics: Literal["prometheus", "none"] = Field("prometheus", alias="KEYRAIL_METRICS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="KEYRAIL_LOG_LEVEL")
 
-    vault_addr: str = Field("http://127.0.0.1:8200", alias="VAULT_ADDR", pattern=r"^https?://[^\s/]+$")
+    vault_addr: str = Field("http://127.0.0.1:8200", alias="VAULT_ADDR", pattern=r"^https?://\S+$")
     vault_namespace: str | None = Field(None, alias="VAULT_NAMESPACE")
     vault_cacert: str | None = Field(None, alias="VAULT_CACERT")
     vault_client_cert: str | None = Field(None, alias="VAULT_CLIENT_CERT")

@@ -6,9 +6,10 @@ A line of the audit log has "kind": "audit" and is written by adapters/json_audi
 
 import json
 import logging
+import random
 import re
-import secrets
 import sys
+import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -38,7 +39,7 @@ def choose_correlation_id(traceparent: str | None, given: str | None) -> str:
         return trace[1]
     if given is not None and _CORRELATION_ID.fullmatch(given) and redact(given) == given:
         return given
-    return secrets.token_hex(16)
+    return f"{random.getrandbits(128):032x}"
 
 
 def redact(text: str) -> str:
@@ -56,7 +57,19 @@ def note(**facts: Any) -> None:
 def log(level: int, kind: str, **facts: Any) -> None:
     """One line; facts that are None are left out."""
     if _logger.isEnabledFor(level):
-        _logger.log(level, kind, extra={"facts": facts})
+        _logger.handle(_Line(level, kind, facts))
+
+
+class _Line(logging.LogRecord):
+    """Without what no line of ours shows, such as caller, thread and process: finding that out costs more than
+    deciding on a key."""
+
+    def __init__(self, level: int, kind: str, facts: dict[str, Any]) -> None:
+        self.__dict__ = {**_RECORD, "created": time.time(), "levelno": level, "msg": kind, "facts": facts}
+        self.levelname = logging.getLevelName(level)
+
+
+_RECORD = logging.LogRecord("keyrail", logging.INFO, __file__, 0, "", (), None).__dict__
 
 
 class JsonFormatter(logging.Formatter):
@@ -84,7 +97,7 @@ def _one_line(facts: dict[str, Any]) -> str:
     Most lines hold nothing that could be a secret; to see that in the whole line is several times cheaper.
     """
     try:
-        line = json.dumps(facts, default=_plain, allow_nan=False)
+        line = _encode(facts)
     except (TypeError, ValueError):
         return json.dumps(_clean(facts))
     return json.dumps(_clean(facts)) if ANY_SECRET.search(line) or _LIKE_A_VAULT_TOKEN.search(line) else line
@@ -134,6 +147,9 @@ def _message(record: logging.LogRecord) -> str:
 
 def _unless_exception(value: object) -> object:
     return _plain(value) if isinstance(value, BaseException) else value
+
+
+_encode = json.JSONEncoder(default=_plain, allow_nan=False).encode
 
 
 def _where_it_happened(record: logging.LogRecord) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from canary import Canary
-from running import ALL, Deployment
+from deployed import ALL, Deployment
 
 from keyrail.dev.openbao import OpenBao
 

@@ -3,12 +3,14 @@
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from canary import Canary
+
+from keyrail.domain.key_format import KeyFormat, new_secret
 
 CLIENT_SECONDS = 20.0  # longer than anything here should take: a call that hangs fails a test by its time
 
@@ -16,7 +18,7 @@ CLIENT_SECONDS = 20.0  # longer than anything here should take: a call that hang
 @dataclass(frozen=True)
 class Reply:
     status: int
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
     text: str
 
     @property
@@ -40,13 +42,13 @@ class Key:
 
 
 class Api:
-    """`urls` by function name; `key` is the caller's own."""
+    """`url_of` a function, by its name; `key` is the caller's own."""
 
-    def __init__(self, canary: Canary, key: str, urls: dict[str, str], tenant: str = "acme") -> None:
-        self.canary, self.key, self.urls, self.tenant = canary, key, urls, tenant
+    def __init__(self, canary: Canary, key: str, url_of: Callable[[str], str], tenant: str = "acme") -> None:
+        self.canary, self.key, self.url_of, self.tenant = canary, key, url_of, tenant
 
     def of_tenant(self, tenant: str) -> "Api":
-        return Api(self.canary, self.key, self.urls, tenant)
+        return Api(self.canary, self.key, self.url_of, tenant)
 
     def call(
         self,
@@ -58,7 +60,7 @@ class Api:
         at: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        url = urlsplit(at or self.urls[function])
+        url = urlsplit(at or self.url_of(function))
         connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=CLIENT_SECONDS)
         try:
             connection.request(method, path, encoded(body), self._headers(body) | dict(headers or {}))
@@ -71,7 +73,7 @@ class Api:
 
     def hang_up(self, function: str, path: str, body: dict[str, Any], headers: Mapping[str, str]) -> None:
         """Sends the whole POST and closes the connection: whatever is answered is lost."""
-        url = urlsplit(self.urls[function])
+        url = urlsplit(self.url_of(function))
         lines = {
             **self._headers(body),
             **headers,
@@ -105,8 +107,9 @@ class Api:
         made = self.try_issue(**fields).ok()
         return Key(made["key_id"], made["key"])
 
-    def rotate(self, key_id: str, idempotency_key: str | None = None, **fields: Any) -> Reply:
-        return self.call("rotate", "POST", f"/v1/keys/{key_id}/rotate", fields, headers=idempotent(idempotency_key))
+    def rotate(self, key_id: str, idempotency_key: str | None = None, *, at: str | None = None, **fields: Any) -> Reply:
+        path = f"/v1/keys/{key_id}/rotate"
+        return self.call("rotate", "POST", path, fields, at=at, headers=idempotent(idempotency_key))
 
     def revoke(self, key_id: str, **fields: Any) -> Reply:
         return self.call("revoke_key", "POST", f"/v1/keys/{key_id}/revoke", fields)
@@ -134,6 +137,11 @@ class Api:
     def code_of(self, key: str, *, at: str | None = None, **fields: Any) -> str:
         """What validation says of `key`: the code of its 200."""
         return str(self.validate(key, at=at, **fields).ok()["code"])
+
+
+def a_key_like(key_id: str) -> str:
+    """Well-formed, and never issued."""
+    return KeyFormat().assemble(key_id, new_secret())
 
 
 def encoded(body: dict[str, Any] | bytes | None) -> bytes | None:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from deployed import FULL, Deployment
 from http_api import Api, Key
-from running import FULL, Deployment
 
 ROUNDS = 100 if FULL else 12
 FRESH_SECONDS = 1.5
@@ -22,7 +22,7 @@ CHANGES: dict[str, Callable[[Api, str], None]] = {
 
 
 def test_two_processes_refuse_a_changed_key_within_a_second_and_a_half(deployment: Deployment) -> None:
-    validators = [each.url for each in deployment.instances if each.name == "validate_key"]
+    validators = [each.url for each in deployment.all_of("validate_key")]
     assert len(validators) == 2
     worst = dict.fromkeys(CHANGES, 0.0)
     for number in range(ROUNDS):

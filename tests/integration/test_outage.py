@@ -4,17 +4,19 @@ One server for this file; each test leaves it answering, with the same functions
 """
 
 import contextlib
+import json
 import resource
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from canary import Canary
-from http_api import Api, Key, Reply
-from running import ALL, Deployment
+from deployed import ALL, Deployment
+from http_api import Api, Key, Reply, a_key_like
 
+from keyrail.dev.functions import answers
 from keyrail.dev.openbao import OpenBao
-from keyrail.domain.key_format import KeyFormat, new_key_id, new_secret
+from keyrail.domain.key_format import new_key_id
 
 MAX_STALE_SECONDS = 5.0
 POLL_SECONDS = 1.1  # the feed was read at most so long before it went away
@@ -83,6 +85,22 @@ def test_memory_answers_for_max_stale_then_503_and_all_is_well_again_at_once(
     _assert_recovered(stricken, key)
 
 
+def test_a_sealed_vault_refuses_nobody(stricken: Deployment) -> None:
+    api, key = stricken.api, stricken.api.issue()
+    _warm_up(api, key)
+    stricken.root.sys.seal()
+    assert api.code_of(key.text) == "VALID"
+    assert _code(api.validate(a_key_like(new_key_id()))) == "UNAVAILABLE"
+    _assert_management_is_unavailable(api, key)
+    time.sleep(1)  # readiness is read once a second
+    assert not any(instance.is_up() for instance in stricken.instances)
+    unseal_key = json.loads((stricken.vault.folder / "init.json").read_text())["unseal_key"]
+    stricken.root.sys.submit_unseal_key(unseal_key)
+    while not answers(f"{stricken.vault.address}/v1/sys/health"):
+        time.sleep(0.02)
+    _assert_recovered(stricken, key)
+
+
 def _warm_up(api: Api, key: Key) -> None:
     for _ in range(2):
         assert api.code_of(key.text) == "VALID"
@@ -108,11 +126,6 @@ def _code(reply: Reply) -> str:
     assert (reply.status, reply.code) in ((200, "VALID"), (503, "UNAVAILABLE")), reply.text
     assert reply.status == 200 or int(reply.headers["Retry-After"]) >= 1
     return reply.code
-
-
-def a_key_like(key_id: str) -> str:
-    """Well-formed, and never issued."""
-    return KeyFormat().assemble(key_id, new_secret())
 
 
 def _assert_management_is_unavailable(api: Api, key: Key) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import hvac
 import pytest
 
-from keyrail.adapters.vault_breaker import FAULTS_IN_A_ROW, OPEN_SECONDS, Breaker
+from keyrail.adapters.vault_breaker import FAULTS_IN_A_ROW, OPEN_SECONDS, PROBE_SECONDS, Breaker
 from keyrail.adapters.vault_paths import FEED_HEAD
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.dev.openbao import OpenBao
@@ -54,12 +54,12 @@ def test_a_killed_server_is_answered_for_at_once_and_back_in_time(own_mount: Mou
     session.read(FEED_HEAD)
     own_mount.server.kill()
     for _ in range(FAULTS_IN_A_ROW):
-        assert fails(session) < 0.3
+        assert fails(session) < 0.5
     assert metrics.breaker_states == [True]
-    assert fails(session) < 0.05
+    assert fails(session) < 0.2
     assert metrics.calls[-1] == ("read", "breaker_open")
     time.sleep(2 * OPEN_SECONDS)
-    assert fails(session) < 0.3, "a probe that fails"
+    assert fails(session) < 0.5, "a probe that fails"
     assert metrics.calls[-1] == ("read", "fault")
     own_mount.server.start()
     assert seconds_until_it_answers(session) < RECOVERY_SECONDS
@@ -67,16 +67,18 @@ def test_a_killed_server_is_answered_for_at_once_and_back_in_time(own_mount: Mou
 
 
 def test_a_server_that_hangs_holds_few_threads_and_is_back_in_time(own_mount: Mount, metrics: RecordedMetrics) -> None:
-    session = VaultSession(own_mount.config(deadline_seconds=1.0), metrics)
+    session = VaultSession(own_mount.config(deadline_seconds=1.8), metrics)
     session.read(FEED_HEAD)
     own_mount.server.pause()
     try:
         with ThreadPoolExecutor(8) as pool:
             waited = list(pool.map(lambda _: fails(session), range(8)))
-        assert max(waited) < 1.0 + 0.3
+        assert max(waited) < 1.8 + 0.5
         assert metrics.breaker_states == [True]
         with ThreadPoolExecutor(8) as pool:
-            assert max(pool.map(lambda _: fails(session), range(100))) < 0.1, "nobody waits any more"
+            assert max(pool.map(lambda _: fails(session), range(100))) < 0.3, "nobody waits any more"
+        time.sleep(OPEN_SECONDS)
+        assert fails(session) < PROBE_SECONDS + 0.5, "nor does the one that tries again wait for long"
     finally:
         own_mount.server.resume()
     assert seconds_until_it_answers(session) < RECOVERY_SECONDS
@@ -93,7 +95,7 @@ def test_a_server_that_is_replaced_during_a_probe_is_in_use_in_time(own_mount: M
         probe = pool.submit(fails, session)
         time.sleep(0.1)
         own_mount.server.kill()
-        assert probe.result(5) < 0.5
+        assert probe.result(5) < 1.0
     own_mount.server.start()
     assert seconds_until_it_answers(session) < RECOVERY_SECONDS
 
@@ -106,6 +108,14 @@ def test_connections_that_died_with_a_server_cost_no_caller_an_error(own_mount: 
     own_mount.server.start()
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda _: session.read(FEED_HEAD), range(40)))
+
+
+def test_a_write_is_not_sent_into_a_connection_that_vault_has_closed(own_mount: Mount) -> None:
+    """Its outcome would be unknown, where a look at the connection tells."""
+    session = VaultSession(own_mount.config())
+    session.read(FEED_HEAD)
+    own_mount.server.kill()
+    own_mount.server.start()
     assert session.replace(FEED_HEAD, {"seq": 1}, version=1) == 2
 
 

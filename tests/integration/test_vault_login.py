@@ -2,6 +2,8 @@
 
 import base64
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -155,6 +157,26 @@ def test_a_secret_id_that_was_put_right_is_used_without_a_restart(approle: AppRo
     approle.new_secret_id()
     time.sleep(FAILED_SECONDS)
     assert session.read(FEED_HEAD) is not None
+
+
+def test_logging_in_and_reading_takes_no_sdk(mount: Mount, approle: AppRole) -> None:
+    """hvac and requests would add a third to the cold start of a function that only reads."""
+    program = """
+import sys
+from keyrail.adapters.vault_config import VaultConfig
+from keyrail.adapters.vault_paths import FEED_HEAD
+from keyrail.adapters.vault_session import VaultSession
+address, mount, auth_mount, role_id, file = sys.argv[1:]
+config = VaultConfig(
+    address=address, mount=mount, auth="approle", auth_mount=auth_mount, role_id=role_id, secret_id_file=file
+)
+assert VaultSession(config).read(FEED_HEAD) is not None
+print(sorted({"hvac", "requests", "urllib3"} & set(sys.modules)))
+"""
+    config = approle.config()
+    arguments = [config.address, mount.name, config.auth_mount, approle.role_id, str(approle.file)]
+    ran = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("content", [None, "", "two words", "umlaut ü", "line\nbreak"])

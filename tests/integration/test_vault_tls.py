@@ -19,6 +19,8 @@ from keyrail.domain.errors import Unavailable
 from vault_mount import Mount, RecordedMetrics
 from vault_servers import answering, drip, reply
 
+SLACK_SECONDS = 0.5  # a loaded machine; without a deadline these servers hold us for 25 seconds
+
 
 @dataclass(frozen=True)
 class Pki:
@@ -132,7 +134,7 @@ def test_a_handshake_that_never_ends_is_cut_off(pki: Pki, metrics: RecordedMetri
         started_at = time.monotonic()
         with pytest.raises(Unavailable):
             VaultSession(config, metrics).read(FEED_HEAD)
-        assert time.monotonic() - started_at < 0.3 + 0.25
+        assert time.monotonic() - started_at < 0.3 + SLACK_SECONDS
     assert metrics.calls == [("read", "timeout")]
 
 
@@ -151,5 +153,5 @@ def test_a_slow_drip_through_tls_is_cut_off(pki: Pki, metrics: RecordedMetrics, 
         started_at = time.monotonic()
         with pytest.raises(Unavailable):
             VaultSession(config, metrics).read(FEED_HEAD)
-        assert time.monotonic() - started_at < 0.4 + 0.25
+        assert time.monotonic() - started_at < 0.4 + SLACK_SECONDS
     assert metrics.calls == [("read", "timeout")]

@@ -4,21 +4,18 @@ import io
 import json
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 import functions_framework
 import pytest
-from deployment import Deployment, MovedClock
+from deployment import SETTINGS, Deployment, MovedClock
 from flask.testing import FlaskClient
 
 from keyrail import bootstrap
 from keyrail.settings import load_settings
-from keyrail.telemetry import configure_logging
-
-SETTINGS = {"KEYRAIL_STORE": "memory", "KEYRAIL_FEED_POLL": "inline", "KEYRAIL_LOG_LEVEL": "INFO"}
+from keyrail.telemetry import JsonFormatter, audit_logger, configure_logging
 
 
 @pytest.fixture(scope="session")
@@ -51,30 +48,36 @@ def deployment(
 class Output:
     """All that the process wrote: to its log, and past it."""
 
-    def __init__(self, stream: io.StringIO) -> None:
-        self._stream = stream
+    def __init__(self, log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+        self._log, self._capsys = log, capsys
+        self._past_it = ""
 
     @property
     def text(self) -> str:
-        return self._stream.getvalue()
+        captured = self._capsys.readouterr()
+        self._past_it += captured.out + captured.err
+        return self._log.getvalue() + self._past_it
 
     def lines(self, kind: str) -> list[dict[str, Any]]:
         return [line for line in map(json.loads, self.text.splitlines()) if line["kind"] == kind]
 
     def clear(self) -> None:
-        self._stream.seek(0)
-        self._stream.truncate()
+        self._capsys.readouterr()
+        self._past_it = ""
+        self._log.seek(0)
+        self._log.truncate()
 
 
 @pytest.fixture
-def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[Output]:
-    stream = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", stream)
-    monkeypatch.setattr(sys, "stderr", stream)
-    root, ours = logging.getLogger(), logging.getLogger("keyrail")
-    before = (root.handlers[:], root.level, ours.level)
+def output(capsys: pytest.CaptureFixture[str]) -> Iterator[Output]:
+    root = logging.getLogger()
+    loggers = [root, logging.getLogger("keyrail"), audit_logger]
+    handlers, levels = root.handlers[:], [logger.level for logger in loggers]
     configure_logging()
-    yield Output(stream)
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
+    log = io.StringIO()  # capsys has another stream for each phase of a test
+    root.handlers[0] = logging.StreamHandler(log)
+    root.handlers[0].setFormatter(JsonFormatter())
+    yield Output(log, capsys)
+    root.handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

@@ -9,14 +9,14 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from first_admin import make_admin
 from keyrail.domain.errors import Unavailable
-from keyrail.domain.key_format import new_key_id, new_secret
-from keyrail.domain.records import SYSTEM_TENANT, Generation, KeyRecord, Rotation
 from keyrail.operations.catalogue import CATALOGUE
 from keyrail.ports import Services
 
 NOW = datetime(2030, 1, 31, 12, 0, tzinfo=UTC)
 PAUSE_SECONDS = 2.0  # more than the feed's poll
+SETTINGS = {"KEYRAIL_STORE": "memory", "KEYRAIL_FEED_POLL": "inline", "KEYRAIL_LOG_LEVEL": "INFO"}
 OPERATIONS = {operation.name: operation for operation in CATALOGUE}
 ADMIN = "the admin's key"
 UNKNOWN_ID = "0Keyrail0Nobody0"
@@ -47,7 +47,7 @@ class Deployment:
     admin: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        self.admin = _make_admin(self.services)
+        self.admin = make_admin(self.services)
 
     def call(
         self,
@@ -110,27 +110,3 @@ def unavailable(*_: object, **__: object) -> Any:
 
 def _bearer(key: str | None) -> dict[str, str]:
     return {} if key is None else {"Authorization": f"Bearer {key}"}
-
-
-def _make_admin(services: Services) -> str:
-    """What `keyrail bootstrap` leaves in the store."""
-    key_id = new_key_id()
-    key = services.key_format.assemble(key_id, new_secret())
-    digest = services.lookup.peppers().current_digest(services.key_format.parse(key).body)
-    made = services.keys.create(
-        KeyRecord(
-            key_id=key_id,
-            tenant=SYSTEM_TENANT,
-            env="live",
-            prefix="krl",
-            owner="platform-team",
-            name="first admin",
-            created_at=NOW,
-            created_by="bootstrap",
-            generations=(Generation(n=1, digest=digest, pepper_version=1, state="current", activated_at=NOW),),
-            rotation=Rotation(grace_seconds=3600, max_grace_seconds=86_400),
-            roles=("admin",),
-        )
-    )
-    assert made
-    return key

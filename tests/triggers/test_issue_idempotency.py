@@ -1,6 +1,7 @@
 """Issuing with an Idempotency-Key: never a second live key, and the secret is shown once."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -94,3 +95,12 @@ def test_the_same_again_after_a_change_shows_the_key_as_it_is(deployment: Deploy
     assert (again.status_code, again.json["key_id"]) == (200, key_id)
     assert again.json["state"] == {"revoke_key": "revoked", "update_key": "disabled", "rotate": "active"}[after]
     assert "key" not in again.json
+
+
+def test_the_same_again_is_a_replay_also_when_the_key_has_ended_by_then(deployment: Deployment) -> None:
+    body = BODY | {"expires_at": (deployment.clock.now() + timedelta(seconds=60)).isoformat()}
+    first = issue(deployment, "attempt-1", body)
+    deployment.clock.seconds += 61
+    again = issue(deployment, "attempt-1", body)
+    assert (again.status_code, again.json["key_id"], again.json["state"]) == (200, first.json["key_id"], "expired")
+    assert issue(deployment, "attempt-2", body).status_code == 422

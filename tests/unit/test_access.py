@@ -114,7 +114,9 @@ class TestTenants:
             assert caller(tenant=own).require_visible(key, KEY_ID) is key
         else:
             assert foreign is not None
-            assert (type(foreign), vars(foreign)) == (type(unknown), vars(unknown))
+            assert type(foreign) is type(unknown)
+            assert (foreign.public, foreign.code) == (unknown.public, unknown.code)
+            assert (foreign.detail, unknown.detail) == ("other_tenant", "unknown_id")  # for the log alone
 
 
 class TestACallerWhoseKeyIsNotUsable:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from builders import KEY_ID, NOW, PEPPERS, ROLES, SECOND, decided, generation, presented, record, stored, tombstone
@@ -101,9 +101,10 @@ class TestWhoDoesNotHoldTheKey:
         """One HMAC for an unknown id, for a right and for a wrong secret, however many generations there are."""
         many = stored(generation(1, "retired"), generation(2, "retiring", retire_at=NOW), generation(3))
         for key, number in [(None, 1), (stored(), 1), (stored(), 2), (many, 1), (many, 3), (many, 4)]:
-            counted = _Counting(PEPPERS.by_version)
-            decide(presented(number), key, Peppers(1, counted), ROLES, Need(), NOW)
-            assert counted.uses == 1
+            counted = _Counting(1, PEPPERS.by_version)
+            decide(presented(number), key, counted, ROLES, Need(), NOW)
+            assert counted.used == [1]
+            counted.used.clear()
 
 
 class TestGenerations:
@@ -211,14 +212,14 @@ def test_the_codes_are_the_words_on_the_wire() -> None:
     assert [code for code in Code if Decision(code, "")] == [Code.VALID]
 
 
-class _Counting(dict[int, bytes]):
-    """Peppers that count how often they are used."""
+class _Counting(Peppers):
+    """Peppers that note each use of theirs."""
 
-    uses = 0
+    used: ClassVar[list[int]] = []
 
-    def __getitem__(self, version: int) -> bytes:
-        self.uses += 1
-        return super().__getitem__(version)
+    def digest(self, body: bytes, version: int) -> str:
+        self.used.append(version)
+        return Peppers.digest(self, body, version)
 
 
 def test_the_same_question_has_the_same_answer_every_time() -> None:

@@ -24,6 +24,7 @@ from keyrail.domain.roles import Roles
 from keyrail.ports import ChangeFeed, Clock, Found, KeyStore, Metrics, PepperSource, RoleSource
 from keyrail.telemetry import log
 
+_DOCUMENTS = ("pepper", "roles")
 LOCK_SECONDS = 0.25  # for another thread's reading of the feed, which takes milliseconds or does not come
 
 T = TypeVar("T")
@@ -88,10 +89,13 @@ class CachedLookup:
 
     def _value(self, name: str, ttl_seconds: float, load: Callable[[], T], *, anew: bool = False) -> tuple[T, bool]:
         """The value, and whether it is from memory."""
+        entry, now = self._entries.get(name), self._clock.elapsed_seconds()
+        if entry is not None and not anew and now < entry.refresh_at and now - self._feed_read_at <= self._inline_after:
+            return entry.value, True  # almost always; what follows asks the same again, and what to do
         entry = None if anew else self._held(name, ttl_seconds)
         if entry is None:
             return self._read_through(name, ttl_seconds, load), False
-        if self._is_to_be_refreshed(entry):
+        if self._is_to_be_refreshed(entry, ttl_seconds):
             try:
                 return self._read_through(name, ttl_seconds, load), False
             except KeyrailError:
@@ -110,12 +114,12 @@ class CachedLookup:
         entry = self._entries.get(name)  # only now: reading the feed may just have dropped it
         return entry if entry is not None and now - entry.read_at <= ttl_seconds else None
 
-    def _is_to_be_refreshed(self, entry: _Entry) -> bool:
-        """Once a second, to whoever asks first, from `refresh_at` on."""
+    def _is_to_be_refreshed(self, entry: _Entry, ttl_seconds: float) -> bool:
+        """Once a second, to whoever asks first, from `refresh_at` on, which is never later than the end of the TTL."""
         now = self._clock.elapsed_seconds()
         if now < entry.refresh_at:
             return False
-        entry.refresh_at = now + self._bounds.poll_seconds
+        entry.refresh_at = min(now + self._bounds.poll_seconds, entry.read_at + ttl_seconds)
         return True
 
     def _read_through(self, name: str, ttl_seconds: float, load: Callable[[], T]) -> T:
@@ -123,7 +127,10 @@ class CachedLookup:
             self._feed_is_known()
         seq, read_at = self._seq, self._clock.elapsed_seconds()
         value = load()
-        if value is not None and seq is not None:
+        if value is None:
+            with self._lock:
+                self._entries.pop(name, None)
+        elif seq is not None:
             self._insert(name, _Entry(value, read_at, read_at + self._bounds.refresh_after(ttl_seconds)), seq)
         return value
 
@@ -134,8 +141,14 @@ class CachedLookup:
                 return
             self._entries.pop(name, None)
             self._entries[name] = entry
-            while len(self._entries) > self._bounds.max_keys:
-                del self._entries[next(iter(self._entries))]
+            if name not in _DOCUMENTS:
+                self._make_room()
+
+    def _make_room(self) -> None:
+        """The keys held longest go first; pepper and roles, which every decision needs, stay."""
+        documents = sum(name in self._entries for name in _DOCUMENTS)
+        while len(self._entries) - documents > self._bounds.max_keys:
+            del self._entries[next(name for name in self._entries if name not in _DOCUMENTS)]
 
     def _feed_is_known(self) -> bool:
         """True where the feed was read within `max_stale_seconds`; reads it here where a reading is due."""

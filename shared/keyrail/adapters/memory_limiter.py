@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from math import ceil
 
 from keyrail.domain.records import Limit
 from keyrail.ports import Refused
@@ -31,7 +32,7 @@ class MemoryRateLimiter:
             for (name, limit), window in zip(limits, windows, strict=True):
                 if window.count >= limit.requests:
                     ends_at = window.started_at + limit.window_seconds
-                    return Refused(name, max(1, round(ends_at - now)))
+                    return Refused(name, max(1, ceil(ends_at - now)))  # rounded up: who waits so long is let
             for window in windows:
                 window.count += 1
         return None

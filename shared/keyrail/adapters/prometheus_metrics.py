@@ -1,90 +1,128 @@
-"""Metrics in Prometheus's text format, one registry a process. Names and labels: docs/operations.md "Metrics"."""
+"""Metrics in Prometheus's text format, one set a process. Names and labels: docs/operations.md "Metrics".
 
-from collections.abc import Callable
+Counted in plain numbers, and put into the format by prometheus-client when somebody asks: its instruments would cost
+a request as much as the decision on a key, and its import would be part of every cold start.
+"""
+
+import threading
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 _LATENCY_BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
+class _Latency:
+    """How many took up to each of the buckets' seconds and no less than the one before; the last has no end."""
+
+    __slots__ = ("counts", "seconds")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_LATENCY_BUCKETS_SECONDS) + 1)
+        self.seconds = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(_LATENCY_BUCKETS_SECONDS, seconds)] += 1
+        self.seconds += seconds
+
+
 class PrometheusMetrics:
     def __init__(self, elapsed_seconds: Callable[[], float]) -> None:
-        import prometheus_client as prometheus
-
-        self._prometheus = prometheus
-        self._registry = registry = prometheus.CollectorRegistry()
-        prometheus.ProcessCollector(registry=registry)
-        self._requests = prometheus.Counter(
-            "keyrail_requests", "Requests by operation and outcome code.", ["operation", "code"], registry=registry
-        )
-        self._latency = prometheus.Histogram(
-            "keyrail_request_seconds",
-            "From the parsed call to the reply, in seconds.",
-            ["operation"],
-            buckets=_LATENCY_BUCKETS_SECONDS,
-            registry=registry,
-        )
-        self._cache = prometheus.Counter(
-            "keyrail_cache_lookups", "Validation cache: hit or miss.", ["outcome"], registry=registry
-        )
-        self._vault = prometheus.Histogram(
-            "keyrail_vault_call_seconds",
-            "Calls to Vault by verb and outcome, in seconds.",
-            ["verb", "outcome"],
-            buckets=_LATENCY_BUCKETS_SECONDS,
-            registry=registry,
-        )
-        self._breaker = prometheus.Gauge(
-            "keyrail_vault_breaker_open", "1 while calls to Vault are refused at once.", registry=registry
-        )
-        self._grace_still_used = prometheus.Counter(
-            "keyrail_grace_still_used",
-            "Retiring generations found in use with a tenth of their grace left.",
-            registry=registry,
-        )
-        self._events_sent = prometheus.Counter(
-            "keyrail_events_sent", "Lifecycle events that their receiver has taken.", registry=registry
-        )
-        self._outbox_waiting = prometheus.Gauge(
-            "keyrail_outbox_waiting", "Lifecycle events in the outbox, when they were sent last.", registry=registry
-        )
-        staleness = prometheus.Gauge(
-            "keyrail_feed_age_seconds", "Since the change feed was last read; NaN before.", registry=registry
-        )
+        self._elapsed_seconds = elapsed_seconds
+        self._lock = threading.Lock()  # guards all below
+        self._requests: dict[tuple[str, ...], int] = defaultdict(int)
+        self._latency: dict[tuple[str, ...], _Latency] = defaultdict(_Latency)
+        self._lookups: dict[tuple[str, ...], int] = defaultdict(int)
+        self._vault: dict[tuple[str, ...], _Latency] = defaultdict(_Latency)
+        self._breaker_is_open = False
+        self._grace_still_used = self._events_sent = self._outbox_waiting = 0
         self._feed_read_at = float("nan")
-        staleness.set_function(lambda: elapsed_seconds() - self._feed_read_at)
-        self._children: dict[tuple[str, ...], tuple[Callable[[], None], Callable[[float], None]]] = {}
-        self._cache_children: dict[str, Callable[[], None]] = {}
 
     def request(self, operation: str, code: str, seconds: float) -> None:
-        child = self._children.get((operation, code))
-        if child is None:
-            child = (self._requests.labels(operation, code).inc, self._latency.labels(operation).observe)
-            self._children[operation, code] = child
-        child[0]()
-        child[1](seconds)
+        with self._lock:
+            self._requests[operation, code] += 1
+            self._latency[operation,].observe(seconds)
 
     def cache(self, outcome: str) -> None:
-        child = self._cache_children.get(outcome)
-        if child is None:
-            child = self._cache_children.setdefault(outcome, self._cache.labels(outcome).inc)
-        child()
+        with self._lock:
+            self._lookups[outcome,] += 1
 
     def feed_read(self, at_elapsed_seconds: float) -> None:
         self._feed_read_at = at_elapsed_seconds
 
     def vault_call(self, verb: str, outcome: str, seconds: float) -> None:
-        self._vault.labels(verb, outcome).observe(seconds)
+        with self._lock:
+            self._vault[verb, outcome].observe(seconds)
 
     def breaker(self, is_open: bool) -> None:
-        self._breaker.set(is_open)
+        self._breaker_is_open = is_open
 
     def grace_still_used(self) -> None:
-        self._grace_still_used.inc()
+        with self._lock:
+            self._grace_still_used += 1
 
     def events_sent(self, count: int) -> None:
-        self._events_sent.inc(count)
+        with self._lock:
+            self._events_sent += count
 
     def outbox_waiting(self, count: int) -> None:
-        self._outbox_waiting.set(count)
+        self._outbox_waiting = count
 
     def exposition(self) -> tuple[bytes, str]:
-        return self._prometheus.generate_latest(self._registry), self._prometheus.CONTENT_TYPE_LATEST
+        import prometheus_client as prometheus
+
+        registry = prometheus.CollectorRegistry()
+        prometheus.ProcessCollector(registry=registry)
+        registry.register(self)
+        return prometheus.generate_latest(registry), prometheus.CONTENT_TYPE_LATEST
+
+    def collect(self) -> Iterable["Metric"]:
+        """What a registry asks of its collectors."""
+        feed_age = self._elapsed_seconds() - self._feed_read_at
+        with self._lock:
+            return [
+                _counter("keyrail_requests", "Requests by outcome code.", ["operation", "code"], self._requests),
+                _histogram("keyrail_request_seconds", "From call to reply.", ["operation"], self._latency),
+                _counter("keyrail_cache_lookups", "Validation cache: hit or miss.", ["outcome"], self._lookups),
+                _histogram("keyrail_vault_call_seconds", "Calls to Vault.", ["verb", "outcome"], self._vault),
+                _gauge("keyrail_vault_breaker_open", "1 while no call to Vault is tried.", self._breaker_is_open),
+                _counter(
+                    "keyrail_grace_still_used", "Old secrets in use near their end.", [], {(): self._grace_still_used}
+                ),
+                _counter("keyrail_events_sent", "Events that were taken.", [], {(): self._events_sent}),
+                _gauge(
+                    "keyrail_outbox_waiting", "Events in the outbox, when it was last looked at.", self._outbox_waiting
+                ),
+                _gauge("keyrail_feed_age_seconds", "Since the change feed was last read; NaN before.", feed_age),
+            ]
+
+
+def _counter(name: str, text: str, labels: list[str], counts: dict[tuple[str, ...], int]) -> "Metric":
+    from prometheus_client.metrics_core import CounterMetricFamily
+
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, count in counts.items():
+        family.add_metric(values, count)
+    return family
+
+
+def _histogram(name: str, text: str, labels: list[str], latencies: dict[tuple[str, ...], _Latency]) -> "Metric":
+    from prometheus_client.metrics_core import HistogramMetricFamily
+
+    ends = [*map(str, _LATENCY_BUCKETS_SECONDS), "+Inf"]
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for values, latency in latencies.items():
+        buckets = list(zip(ends, accumulate(latency.counts), strict=True))
+        family.add_metric(values, buckets, sum_value=latency.seconds)
+    return family
+
+
+def _gauge(name: str, text: str, value: float) -> "Metric":
+    from prometheus_client.metrics_core import GaugeMetricFamily
+
+    return GaugeMetricFamily(name, text, value=value)

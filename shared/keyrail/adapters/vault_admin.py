@@ -12,6 +12,7 @@ from keyrail.adapters.vault_config import VaultConfig
 from keyrail.domain.errors import InvalidArgument, PermissionDenied, Unavailable
 
 TIMEOUT_SECONDS = (3.0, 10.0)  # connect, read; a person is waiting
+NEVER_STALE = {"X-Vault-Inconsistent": "forward-active-node"}  # a standby would answer with what was
 CAS_LOST = "check-and-set parameter did not match the current version"  # the server's only sign of it
 
 
@@ -73,7 +74,7 @@ class AdminVault:
         import requests
 
         try:
-            return self._adapter.request(method, f"/v1/{path}", raise_exception=False, **kwargs)
+            return self._adapter.request(method, f"/v1/{path}", headers=NEVER_STALE, raise_exception=False, **kwargs)
         except requests.RequestException as error:
             why = "its certificate is not trusted" if isinstance(error, requests.exceptions.SSLError) else "no answer"
             raise Unavailable(f"{method} {path} at {self.address}: {why}") from None  # its text may hold the request
@@ -90,6 +91,8 @@ class AdminVault:
             raise InvalidArgument(f"{path} was deleted; undelete it, or delete its metadata to begin anew.")
         if status in (400, 404, 405):
             raise InvalidArgument(f"Vault finds {method} {path} wrong: {'; '.join(errors) or status}")
+        if 300 <= status < 400:
+            raise Unavailable(f"{self.address} redirects, as a standby does: name the active server, or a balancer")
         if not 200 <= status < 300:
             raise Unavailable(f"{method} {path} at {self.address}: status {status} {'; '.join(errors)}".rstrip())
         data = body.get("data")

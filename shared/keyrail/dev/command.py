@@ -51,7 +51,7 @@ def demo(functions: Path) -> None:
         _stopped_by_signals(),
         _explained(),
         tempfile.TemporaryDirectory(prefix="keyrail-demo-") as folder,
-        System(Path(folder), functions, free_ports(1)[0], _say) as system,
+        System(Path(folder), functions, free_ports(1)[0], _say, outlives=False) as system,
     ):
         show_life_of_a_key(system.url, system.admin_key_file.read_text().strip(), click.echo)
         _say("\nEverything goes down ...")

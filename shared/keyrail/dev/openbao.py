@@ -9,7 +9,6 @@ Every HTTP call here goes to our own child process on 127.0.0.1.
 """
 
 import atexit
-import contextlib
 import importlib.util
 import json
 import os
@@ -20,6 +19,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +29,7 @@ from keyrail.dev.ports import free_ports
 START_SECONDS = 30.0  # on a loaded two-core machine; usually under one
 STOP_SECONDS = 5.0  # then SIGKILL; raft loses nothing by it
 POLL_SECONDS = 0.005
+STARTED = b"OpenBao server started!"  # printed once its listeners are bound
 CALL_SECONDS = 5.0
 
 
@@ -86,7 +87,7 @@ class OpenBao:
         self._spawn()
         try:
             self._unseal(self._initialised())
-            self._wait_for("/v1/sys/health")
+            self._wait_until(self._is_active)
         except BaseException:
             self.kill()
             raise
@@ -118,7 +119,7 @@ class OpenBao:
             (self._cluster_port,) = free_ports(1)
             self._launch()
             try:
-                return self._wait_for("/v1/sys/seal-status")
+                return self._wait_until(self._is_listening)
             except OpenBaoError:
                 self.kill()
                 if "address already in use" not in self._log_tail() or not chosen_here:
@@ -206,16 +207,26 @@ class OpenBao:
         if self._call("PUT", "/v1/sys/unseal", {"key": key})["sealed"]:
             raise OpenBaoError("OpenBao stayed sealed: init.json belongs to another server")
 
-    def _wait_for(self, path: str) -> None:
+    def _wait_until(self, is_so: Callable[[], bool]) -> None:
         ends_at = time.monotonic() + START_SECONDS
         while time.monotonic() < ends_at:
             if self._process is not None and self._process.poll() is not None:
                 raise OpenBaoError(f"OpenBao ended at once:\n{self._log_tail()}")
-            with contextlib.suppress(OSError):  # not listening yet, or 503 from sys/health: not active yet
-                self._call("GET", path)
+            if is_so():
                 return
             time.sleep(POLL_SECONDS)
-        raise OpenBaoError(f"OpenBao gave no good answer to {path} in {START_SECONDS:.0f} s:\n{self._log_tail()}")
+        raise OpenBaoError(f"OpenBao was not ready in {START_SECONDS:.0f} s:\n{self._log_tail()}")
+
+    def _is_listening(self) -> bool:
+        """By its own word: who answers at the port may be another server, which must not get our unseal key."""
+        return STARTED in (self.folder / "server.log").read_bytes()
+
+    def _is_active(self) -> bool:
+        try:
+            self._call("GET", "/v1/sys/health")
+        except OSError:  # 429, 503: not the active node yet
+            return False
+        return True
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Raises: OSError (urllib's own errors are such)."""

@@ -49,11 +49,15 @@ class Child:
         self.ask_to_stop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)
+        self.kill()
+        self._watcher.kill()
+        self._watcher.communicate()
+
+    def kill(self) -> None:
+        """SIGKILL to its whole group. May be called again."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._watcher.kill()
-        self._watcher.communicate()
 
     def epitaph(self) -> str:
         """How it ended, and the last lines of its log."""

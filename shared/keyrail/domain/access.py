@@ -7,6 +7,8 @@ from keyrail.domain.errors import NotFound, PermissionDenied
 from keyrail.domain.records import SYSTEM_TENANT, StoredKey
 from keyrail.domain.scopes import holds, missing_scopes
 
+FOREIGN = "other_tenant"  # detail of a NotFound: the key is there, in a tenant that is none of the caller's
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -49,5 +51,6 @@ class Caller:
     def require_visible(self, stored: StoredKey | None, key_id: str) -> StoredKey:
         """The key, where it exists in a tenant of the caller's. Raises: NotFound for both other cases alike."""
         if stored is None or not self.acts_in(stored.record.tenant):
-            raise NotFound(f"There is no key {key_id}.", code="KEY_NOT_FOUND")
+            reason = "unknown_id" if stored is None else FOREIGN
+            raise NotFound(f"There is no key {key_id}.", code="KEY_NOT_FOUND", detail=reason)
         return stored

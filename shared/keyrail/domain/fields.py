@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from keyrail.domain.errors import InvalidArgument
 from keyrail.domain.key_format import ANY_SECRET, KEY_ID
 from keyrail.domain.lifecycle import MAX_GRACE_SECONDS
 from keyrail.domain.scopes import MAX_EXPRESSION_CHARS, MAX_SCOPE_CHARS, SCOPE_PATTERN, parse_expression
@@ -27,6 +28,7 @@ from keyrail.domain.scopes import MAX_EXPRESSION_CHARS, MAX_SCOPE_CHARS, SCOPE_P
 MAX_METADATA_BYTES = 4096  # as JSON; a record stays far below Vault's 1 MiB a value
 DEFAULT_GRACE_SECONDS = 24 * 3600  # a day to roll the new key out
 MAX_SECONDS = 10 * 365 * 24 * 3600
+_CONTROL = r"\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: each named, as is U+FEFF, since dialects differ on \s
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -80,8 +82,6 @@ def _ip(text: str) -> str:
 
 
 def _expression(text: str) -> str:
-    from keyrail.domain.errors import InvalidArgument
-
     try:
         parse_expression(text)
     except InvalidArgument as error:
@@ -92,8 +92,8 @@ def _expression(text: str) -> str:
 Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
 KeyId = Annotated[str, StringConstraints(pattern=rf"^{KEY_ID.pattern}$")]
 Tenant = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$"), AfterValidator(_no_key)]
-Owner = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f]{1,128}$"), AfterValidator(_no_key)]
+Text = Annotated[str, StringConstraints(pattern=rf"^[^{_CONTROL}]{{1,200}}$"), AfterValidator(_no_key)]
+Owner = Annotated[str, StringConstraints(pattern=rf"^[^\s\ufeff{_CONTROL}]{{1,128}}$"), AfterValidator(_no_key)]
 Scope = Annotated[str, StringConstraints(pattern=rf"^(?:{SCOPE_PATTERN})$", max_length=MAX_SCOPE_CHARS)]
 ScopeExpression = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_EXPRESSION_CHARS), AfterValidator(_expression)
@@ -105,7 +105,7 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_bounded_metadata)]
 Cidr = Annotated[str, StringConstraints(max_length=64), AfterValidator(_cidr)]
 Ip = Annotated[str, StringConstraints(max_length=64), AfterValidator(_ip)]
 Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
-IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
+IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$"), AfterValidator(_no_key)]
 
 
 class ContextField(Request):

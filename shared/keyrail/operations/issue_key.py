@@ -11,7 +11,7 @@ from keyrail.announce import announce
 from keyrail.domain import fields
 from keyrail.domain.access import Caller
 from keyrail.domain.digest import fingerprint
-from keyrail.domain.errors import Conflict, Internal, InvalidArgument
+from keyrail.domain.errors import Conflict, Internal, InvalidArgument, KeyrailError
 from keyrail.domain.fields import ContextField, LimitField, Request, RotationField
 from keyrail.domain.key_format import KEY_ID_CHARS, base62, new_key_id, new_secret
 from keyrail.domain.life_policy import LifePolicy
@@ -79,17 +79,26 @@ def run(request: IssueRequest, caller: Caller, services: Services) -> IssueReply
     _require_known_roles(request, roles)
     caller.require_all_of(roles.effective(tuple(request.scopes), tuple(request.roles)))
     now = services.clock.now()
-    life = _life(request, services.life_policy, now)
     key_id = _key_id(request, caller, tenant)
     note(key_id=key_id)
+    try:
+        life = _life(request, services.life_policy, now)
+    except KeyrailError:
+        if request.idempotency_key is None or services.keys.find(key_id) is None:
+            raise
+        return _replay(request, key_id, caller, services)  # it was in order when it was first sent
     secret = new_secret()
     record = _record(request, caller, services, tenant, key_id, secret, life, now)
     schedule(record, services)  # before the record, as the index: a hint without a record does no harm
     if not services.keys.create(record):
-        return _replay(record, caller, services)
-    announce(services, "key.issued", record, actor=caller.key_id, change="1", owner=request.owner)
+        return _replay(request, key_id, caller, services)
+    _announce(record, caller, services)
     key = services.key_format.assemble(key_id, secret)
     return IssueReply(**KeyView.fields_of(StoredKey(record, version=1), now), key=key)
+
+
+def _announce(record: KeyRecord, caller: Caller, services: Services) -> None:
+    announce(services, "key.issued", record, actor=caller.key_id, change="1", owner=record.owner)
 
 
 def _tenant(request: IssueRequest, caller: Caller) -> str:
@@ -189,14 +198,14 @@ def _fingerprint(request: IssueRequest) -> str | None:
     return fingerprint(json.dumps(asked, sort_keys=True))  # the order of names is no part of a JSON object
 
 
-def _replay(record: KeyRecord, caller: Caller, services: Services) -> IssueReply:
+def _replay(request: IssueRequest, key_id: str, caller: Caller, services: Services) -> IssueReply:
     """The key that the same Idempotency-Key made before; its secret was shown then and is kept nowhere."""
-    stored = services.keys.find(record.key_id)
-    if stored is None or record.request_fingerprint is None:
-        raise Internal(f"id {record.key_id} is taken and can't be read")
-    if stored.record.request_fingerprint != record.request_fingerprint:
+    stored, asked = services.keys.find(key_id), _fingerprint(request)
+    if stored is None or asked is None:
+        raise Internal(f"id {key_id} is taken and can't be read")
+    if stored.record.request_fingerprint != asked:
         raise Conflict("This Idempotency-Key was used with another body.", code="IDEMPOTENCY_CONFLICT")
-    announce(services, "key.issued", stored.record, actor=caller.key_id, change="1", owner=stored.record.owner)
+    _announce(stored.record, caller, services)  # the first time may have been cut off before its event
     return IssueReply(**KeyView.fields_of(stored, services.clock.now()), replayed=True)
 
 

@@ -82,13 +82,13 @@ def run(request: ValidateRequest, caller: Caller, services: Services) -> Validat
     if request.batch is None:
         decision = _check(request, request.key, tenant, services)
         note(reason=decision.reason, key_id=decision.presented_id)
-        return ValidateReply.model_construct(**_verdict(decision))
+        return ValidateReply(**_verdict(decision))
     decisions = [_check(presented, presented.key, tenant, services) for presented in request.batch]
     note(batch=len(decisions), valid=sum(map(bool, decisions)))
     valid = all(decisions)
     code = Code.VALID if valid else next(decision.code for decision in decisions if not decision)
-    results = [Verdict.model_construct(**_verdict(decision)) for decision in decisions]
-    return ValidateReply.model_construct(valid=valid, code=code, results=results)
+    results = [Verdict(**_verdict(decision)) for decision in decisions]
+    return ValidateReply(valid=valid, code=code, results=results)
 
 
 def _tenant(request: ValidateRequest, caller: Caller) -> str | None:
@@ -126,7 +126,8 @@ def _verdict(decision: Decision) -> dict[str, Any]:
         "metadata": record.metadata,
         "expires_at": record.expires_at,
     }
-    told["deprecated_at"], told["sunset_at"] = decision.retirement()
+    if decision:
+        told["deprecated_at"], told["sunset_at"] = decision.retirement()
     return told
 
 

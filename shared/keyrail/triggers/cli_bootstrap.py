@@ -66,10 +66,12 @@ def admin_settings(mount: str | None) -> Settings:
     if mount is not None:
         environ["KEYRAIL_VAULT_MOUNT"] = mount
     try:
-        return load_settings(environ)
+        settings = load_settings(environ)
+        vault_config(settings)  # says here already what is wrong with it
     except Internal as error:
         advice = "Set VAULT_ADDR, and VAULT_TOKEN to a token that may manage mounts, policies and auth methods."
-        raise CliError(error.detail, advice=advice, exit_code=USAGE) from error
+        raise CliError(error.detail.removeprefix("settings: "), advice=advice, exit_code=USAGE) from error
+    return settings
 
 
 @click.command()

@@ -21,7 +21,7 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = re.fullmatch(r"(\d{1,9})([smhdw]?)", str(value))
+        match = re.fullmatch(r"([0-9]{1,9})([smhdw]?)", str(value))
         if match is None:
             self.fail("a duration looks like 45s, 30m, 12h, 90d or 2w", param, ctx)
         return int(match[1]) * _UNIT_SECONDS[match[2]]
@@ -32,7 +32,7 @@ class LimitType(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:
         requests, _, window = str(value).partition("/")
-        if not requests.isdecimal():
+        if not re.fullmatch(r"[0-9]{1,10}", requests):
             self.fail("a limit looks like 100/1m: requests, then a duration", param, ctx)
         return {"requests": int(requests), "window_seconds": DURATION.convert(window, param, ctx)}
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from keyrail.domain.access import Caller
+from keyrail.domain.access import FOREIGN, Caller
 from keyrail.domain.decisions import Code, Decision
-from keyrail.domain.errors import Internal, KeyrailError, PermissionDenied, Unauthenticated
+from keyrail.domain.errors import Internal, KeyrailError, NotFound, PermissionDenied, Unauthenticated
 from keyrail.domain.fields import Reply, Request
 from keyrail.domain.records import SYSTEM_TENANT
 from keyrail.operations.operation import Operation
@@ -109,6 +109,16 @@ def _write_line(operation: Operation, outcome: Outcome, facts: _Facts, seconds: 
         detail=(error.detail or None) if error else None,
         **facts.noted,
     )
-    if isinstance(error, PermissionDenied) or (isinstance(error, Unauthenticated) and error.code is not Code.MISSING):
+    if error is not None and _is_denial(error):
         told = {name: facts.noted[name] for name in _TOLD_OF_A_DENIAL if name in facts.noted}
         services.audit.write("access.denied", operation=operation.name, code=error.code, actor=facts.actor, **told)
+
+
+def _is_denial(error: KeyrailError) -> bool:
+    """A key that somebody used and that was not let; also where the client is told only that there is no such key."""
+    match error:
+        case PermissionDenied():
+            return True
+        case Unauthenticated():
+            return error.code is not Code.MISSING
+    return isinstance(error, NotFound) and error.detail == FOREIGN

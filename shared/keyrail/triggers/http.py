@@ -1,65 +1,95 @@
 """functions-framework (Flask): the plain function that `functions/<op>/main.py` offers as `handler`."""
 
 import io
+import logging
+import socket
+import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from keyrail.bootstrap import process_services
 from keyrail.domain.errors import InvalidArgument, KeyrailError
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
-from keyrail.telemetry import choose_correlation_id
+from keyrail.telemetry import choose_correlation_id, correlation_id, log
 from keyrail.triggers import probes
 from keyrail.triggers.http_exchange import HttpFunction, HttpReply, HttpRequest, chosen_function, problem_reply
+from keyrail.triggers.problems import TITLES
 
 if TYPE_CHECKING:
-    import flask
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
-_PIECE_SECONDS = 10.0  # a client that sends nothing for so long gets 408 and gives its thread back
+    import flask
+    from werkzeug.wrappers import Response
+
+_PIECE_SECONDS = 10  # a client that sends nothing for so long gets 408 and gives its thread back
+_PIECE_TIMEVAL, _NO_TIMEVAL = (struct.pack("@ll", seconds, 0) for seconds in (_PIECE_SECONDS, 0))
 _DRAIN_BYTES = 1024 * 1024  # of a body that is too large: read away, so that the client gets to see the 413
 
 
 def http_function(
     *operations: Operation, services: Callable[[], Services] = process_services
-) -> Callable[["flask.Request"], "flask.Response"]:
+) -> Callable[["flask.Request"], "Response"]:
     """One function may offer several operations; at a bare URL it is the first one, or the one that takes events.
 
     Nothing connects until the first request: gunicorn forks after import.
+
+    functions-framework imports a function within its application's context. There the function answers as WSGI
+    middleware, ahead of Flask, whose routing, contexts and response are a third of an empty function's cost, and
+    which would refuse some paths (a line break, /robots.txt) in HTML.
     """
+    import flask
+
     functions, own_probes = [HttpFunction(operation) for operation in operations], probes.Probes()
 
-    def handler(request: "flask.Request") -> "flask.Response":
-        http_request = _http_request(request.environ)
-        is_probe = http_request.path in probes.PATHS and http_request.method == "GET"
-        try:
-            reply = own_probes.answer(http_request.path, services) if is_probe else answer(http_request)
-        finally:
-            _leave_nothing_to_read(request.environ)
-        return _response(reply)
+    def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
+        request = _http_request(environ)
+        reply = own_probes.answer(request, services) if request.path in probes.PATHS else answer(request)
+        headers = [*reply.headers.items(), ("Content-Length", str(len(reply.body)))]
+        start_response(f"{reply.status} {TITLES[reply.status]}", headers)
+        return [] if request.method == "HEAD" else [reply.body]
 
     def answer(request: HttpRequest) -> HttpReply:
         try:
             built = services()
         except KeyrailError as error:  # wrong settings: nothing works, and /readyz says so
-            return problem_reply(error, choose_correlation_id(None, None), {})
+            return _unserved(operations[0], request, error)
         return chosen_function(functions, request).answer(request, built)
 
+    def handler(request: "flask.Request") -> "Response":
+        try:
+            return flask.Response.from_app(wsgi_app, request.environ)
+        finally:
+            _leave_nothing_to_read(request.environ)
+
+    if flask.has_app_context():
+        flask.current_app.wsgi_app = wsgi_app  # type: ignore[method-assign]
     return handler
 
 
-def _http_request(environ: dict[str, Any]) -> HttpRequest:
-    def header(name: str) -> str | None:
-        found: str | None = environ.get("HTTP_" + name.upper().replace("-", "_"))
-        return environ.get("CONTENT_TYPE") if name == "content-type" else found
+def _unserved(operation: Operation, request: HttpRequest, error: KeyrailError) -> HttpReply:
+    chosen = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
+    token = correlation_id.set(chosen)
+    log(logging.ERROR, "request", operation=operation.name, code=error.code)
+    correlation_id.reset(token)
+    return problem_reply(error, chosen, {})
 
+
+def _http_request(environ: dict[str, Any]) -> HttpRequest:
     return HttpRequest(
         method=environ["REQUEST_METHOD"],
         path=environ.get("PATH_INFO", ""),
         query=environ.get("QUERY_STRING", ""),
-        header=header,
+        header=lambda name: environ.get(_environ_name(name)),
         read_body=lambda limit: _read_body(environ, limit),
         ip=environ.get("REMOTE_ADDR"),
     )
+
+
+@lru_cache
+def _environ_name(header: str) -> str:
+    return "CONTENT_TYPE" if header == "content-type" else "HTTP_" + header.upper().replace("-", "_")
 
 
 def _read_body(environ: dict[str, Any], limit: int) -> bytes:
@@ -78,25 +108,19 @@ def _read_body(environ: dict[str, Any], limit: int) -> bytes:
     return body
 
 
-def _read_in_time(socket: Any, stream: Any, wanted: int) -> bytes:
-    if socket is None:  # not under gunicorn: a test client holds the whole body
+def _read_in_time(connection: Any, stream: Any, wanted: int) -> bytes:
+    """The kernel keeps the time: socket.settimeout would hand the interpreter to another thread, twice a request."""
+    if connection is None:  # not under gunicorn: a test client holds the whole body
         return bytes(stream.read(wanted))
-    usual_timeout = socket.gettimeout()
-    socket.settimeout(_PIECE_SECONDS)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PIECE_TIMEVAL)
     try:
         return bytes(stream.read(wanted))
-    except TimeoutError as error:
+    except BlockingIOError as error:
         raise InvalidArgument("The body did not arrive in time.", code="BODY_TOO_SLOW") from error
     finally:
-        socket.settimeout(usual_timeout)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _NO_TIMEVAL)
 
 
 def _leave_nothing_to_read(environ: dict[str, Any]) -> None:
     """functions-framework reads what is left of a body into memory, however large, before it answers."""
     environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(), "0"
-
-
-def _response(reply: HttpReply) -> "flask.Response":
-    import flask
-
-    return flask.Response(reply.body, reply.status, reply.headers)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from keyrail.domain.decisions import Code
 from keyrail.domain.errors import InvalidArgument, KeyrailError, Unauthenticated
@@ -24,7 +24,8 @@ from keyrail.triggers.problems import problem_body, problem_headers, status_of
 from keyrail.triggers.strict_json import MAX_BODY_BYTES, as_request, parse_object
 
 _HEADER_FIELDS = {"idempotency_key": "idempotency-key", "if_match": "if-match"}
-_JSON_TYPES = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)
+_JSON = re.compile(r'application/json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)
+_PATCH = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)  # RFC 7396
 _BEARER = re.compile(r"bearer +([^\s,]+) *", re.IGNORECASE)
 
 
@@ -58,6 +59,8 @@ class HttpFunction:
         self.header_fields = [
             (name, header) for name, header in _HEADER_FIELDS.items() if name in operation.request.model_fields
         ]
+        self._has_etag = "etag" in operation.reply.model_fields
+        self._has_http_status = hasattr(operation.reply, "http_status")
 
     def answer(self, request: HttpRequest, services: Services) -> HttpReply:
         correlation_id = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
@@ -65,10 +68,16 @@ class HttpFunction:
         call = Call(correlation_id, exchange.credential, request.ip, exchange.parsed)
         outcome = dispatch(self.operation, call, services)
         if outcome.error is not None:
-            allow = {"Allow": self.operation.method} if outcome.error.code == "METHOD_NOT_ALLOWED" else {}
-            return problem_reply(outcome.error, correlation_id, _sunset(outcome) | allow)
+            allow = {"Allow": ", ".join(self.methods(request.path))}
+            headers = _sunset(outcome) | (allow if outcome.error.code == "METHOD_NOT_ALLOWED" else {})
+            return problem_reply(outcome.error, correlation_id, headers)
         assert outcome.reply is not None  # noqa: S101  an Outcome has a reply or an error
         return self._success(outcome, outcome.reply, correlation_id)
+
+    def methods(self, path: str) -> tuple[str, ...]:
+        """What is taken at a path that is served: at a bare URL also POST, with every field in the body."""
+        own = self.operation.method
+        return (own, "POST") if path == "/" and own != "POST" else (own,)
 
     def _success(self, outcome: Outcome, reply: Reply, correlation_id: str) -> HttpReply:
         headers = _sunset(outcome) | {
@@ -76,10 +85,10 @@ class HttpFunction:
             "Cache-Control": "no-store",
             "X-Correlation-ID": correlation_id,
         }
-        etag = getattr(reply, "etag", None)
-        if etag is not None:
-            headers["ETag"] = etag
-        status = getattr(reply, "http_status", None) or self.operation.success_status
+        told: Any = reply
+        if self._has_etag:
+            headers["ETag"] = told.etag
+        status = told.http_status if self._has_http_status else self.operation.success_status
         return HttpReply(status, reply.model_dump_json(exclude_none=True).encode(), headers)
 
 
@@ -112,13 +121,13 @@ class _Exchange:
     def credential(self) -> str | None:
         """Raises: InvalidArgument on a wrong route or method, Unauthenticated on a header that can't be read."""
         request, operation = self._request, self._function.operation
-        if ANY_KEY.search(request.path) or ANY_KEY.search(request.query):
+        if ANY_KEY.search(request.path) or ANY_KEY.search(unquote(request.query)):
             text = "A key was sent in the URL, where servers log it. Rotate it, and send it in a header or the body."
             raise InvalidArgument(text, code="KEY_IN_URL")
         match = self._function.route.fullmatch(request.path)
         if match is None and request.path != "/":
             raise InvalidArgument("This function has no such route.", code="NO_SUCH_ROUTE")
-        if request.method != operation.method and not (match is None and request.method == "POST"):
+        if request.method != operation.method and request.method not in self._function.methods(request.path):
             raise InvalidArgument(f"This function takes {operation.method}.", code="METHOD_NOT_ALLOWED")
         self._path_fields = match.groupdict() if match else {}
         return _credential(request)
@@ -139,7 +148,7 @@ class _Exchange:
 
 
 def _from_query(request: HttpRequest) -> dict[str, Any]:
-    if request.read_body(1):
+    if request.read_body(MAX_BODY_BYTES + 1):
         raise InvalidArgument("A GET has no body here.", code="MALFORMED_REQUEST")
     try:
         pairs = parse_qsl(request.query, keep_blank_values=True, strict_parsing=bool(request.query), errors="strict")
@@ -159,8 +168,11 @@ def _from_body(request: HttpRequest, operation: Operation) -> dict[str, Any]:
     content_type = (request.header("content-type") or "").strip()
     if operation.takes_events and is_structured_event(content_type):
         return data_of_structured_event(parse_object(body))
-    if body and not _JSON_TYPES.fullmatch(content_type):
+    types = _PATCH if operation.method == "PATCH" else _JSON
+    if body and not types.fullmatch(content_type):
         raise InvalidArgument("Send the body as application/json.", code="UNSUPPORTED_MEDIA_TYPE")
+    if request.header("content-encoding") not in (None, "", "identity"):
+        raise InvalidArgument("Send the body as it is, not compressed.", code="UNSUPPORTED_MEDIA_TYPE")
     return parse_object(body)
 
 

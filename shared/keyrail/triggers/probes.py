@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from keyrail.domain.errors import KeyrailError
+from keyrail.domain.errors import InvalidArgument, KeyrailError
 from keyrail.ports import Services
-from keyrail.triggers.http_exchange import HttpReply
+from keyrail.telemetry import choose_correlation_id
+from keyrail.triggers.http_exchange import HttpReply, HttpRequest, problem_reply
 
 PATHS = ("/livez", "/readyz", "/metrics")
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
@@ -25,11 +26,14 @@ class Probes:
         self._read_at = float("-inf")
         self._fault: str | None = None
 
-    def answer(self, path: str, services: Callable[[], Services]) -> HttpReply:
-        if path == "/livez":
+    def answer(self, request: HttpRequest, services: Callable[[], Services]) -> HttpReply:
+        if request.method not in ("GET", "HEAD"):
+            refused = InvalidArgument("This path takes GET.", code="METHOD_NOT_ALLOWED")
+            return problem_reply(refused, choose_correlation_id(None, None), {"Allow": "GET, HEAD"})
+        if request.path == "/livez":
             return HttpReply(200, b"alive\n", _TEXT)
         try:
-            return self._metrics(services()) if path == "/metrics" else self._readiness(services())
+            return self._metrics(services()) if request.path == "/metrics" else self._readiness(services())
         except KeyrailError as error:  # services could not even be put together
             return _not_ready(f"{error.code}: see the log")
 

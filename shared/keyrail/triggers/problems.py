@@ -18,6 +18,8 @@ STATUS_OF_KIND: Mapping[str, int] = {
     "INTERNAL": 500,
 }
 TITLES: Mapping[int, str] = {
+    200: "OK",
+    201: "Created",
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",

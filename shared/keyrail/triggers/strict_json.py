@@ -23,7 +23,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not body:
         return {}
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse)
+        value = _decode(body.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise _malformed("The body is not well-formed JSON in UTF-8.") from error
     if not isinstance(value, dict):
@@ -45,6 +45,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(_constant: str) -> NoReturn:
     raise _malformed("NaN and Infinity are not JSON.")
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse).decode
 
 
 def _check(value: Any, depth_left: int) -> None:

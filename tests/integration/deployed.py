@@ -3,6 +3,7 @@
 Root is used to set up, and to look at what lies in Vault; no function ever has its token.
 """
 
+import contextlib
 import os
 import secrets
 import signal
@@ -44,13 +45,20 @@ class Instance:
         return Function(self.name, SOURCES / self.name / "main.py", self._env, self.logs[-1], port)
 
     def restart(self) -> None:
+        """Without asking it to finish first."""
+        self.kill()
         self.function.process.stop()
         self.function = self._launch(self.function.port)
+        self.wait()
+
+    def wait(self) -> None:
+        """Until it is ready."""
         wait_until_ready([self.function])
 
     def kill(self) -> None:
-        """SIGKILL to the server and its workers at once."""
-        os.killpg(self.function.process.pid, signal.SIGKILL)
+        """SIGKILL to the server and its workers at once. May be called again."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.function.process.pid, signal.SIGKILL)
 
     def is_up(self, probe: str = "readyz") -> bool:
         return answers(f"{self.url}/{probe}")
@@ -61,9 +69,9 @@ class Deployment:
         self.vault, self.folder, self.canary = vault, folder, canary
         self.mount = f"keyrail-{secrets.token_hex(4)}"
         self.instances: list[Instance] = []
-        self.root = hvac.Client(vault.address, vault.root_token)
+        self.root: Any = hvac.Client(vault.address, vault.root_token)
         self._bootstrap()
-        self.api = Api(canary, self.admin_key, {})
+        self.api = Api(canary, self.admin_key, self.url_of)
 
     def _bootstrap(self) -> None:
         settings = load_settings(
@@ -88,16 +96,19 @@ class Deployment:
         """Starting when this returns. `vault_address` leads to a proxy before Vault."""
         instance = Instance(name, self.environment(name, vault_address, **env), self.folder / "logs")
         self.instances.append(instance)
-        self.api.urls.setdefault(name, instance.url)
         return instance
 
     def start(self, *names: str, **env: Any) -> list[Instance]:
         """Ready when this returns."""
         started = [self.launch(name, **env) for name in names]
         wait_until_ready([instance.function for instance in started])
-        for instance in started:  # a port may have changed on the way
-            self.api.urls[instance.name] = instance.url
         return started
+
+    def all_of(self, name: str) -> list[Instance]:
+        return [instance for instance in self.instances if instance.name == name]
+
+    def url_of(self, name: str) -> str:
+        return self.all_of(name)[0].url
 
     def environment(self, name: str, vault_address: str | None = None, **env: str) -> dict[str, str]:
         identity = read_identity(self.folder / "identities", name)
@@ -132,13 +143,12 @@ class Deployment:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
-    def stop(self) -> None:
-        """Side by side; then everything they wrote is looked through."""
-        for instance in self.instances:
-            instance.function.process.ask_to_stop()
-        for instance in self.instances:
+    def stop(self, *these: Instance) -> None:
+        """These, or all, at once; then everything they wrote is looked through."""
+        for instance in (stopped := list(these or self.instances)):
+            instance.kill()
+        for instance in stopped:
             instance.function.process.stop()
-        for instance in self.instances:
             for log in instance.logs:
                 self.canary.search(f"the output of {instance.name}", log.read_text(errors="replace"))
-        self.instances.clear()
+            self.instances.remove(instance)

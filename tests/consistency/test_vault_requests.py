@@ -1,0 +1,149 @@
+"""How many requests to Vault the pages promise, counted on a real server, each function under its own policy."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from repository import rows, section, text_of
+
+from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
+from keyrail.adapters.json_audit import JsonAuditLog
+from keyrail.adapters.memory_limiter import MemoryRateLimiter
+from keyrail.adapters.system_clock import SystemClock
+from keyrail.adapters.vault_documents import VaultPepperSource, VaultRoleSource
+from keyrail.adapters.vault_feed import VaultChangeFeed
+from keyrail.adapters.vault_keys import VaultKeyStore
+from keyrail.adapters.vault_session import VaultSession
+from keyrail.domain.access import Caller
+from keyrail.domain.key_format import KeyFormat
+from keyrail.domain.life_policy import LifePolicy
+from keyrail.domain.roles import BUILT_IN_ROLES
+from keyrail.operations.catalogue import CATALOGUE
+from keyrail.ports import Services
+from keyrail.validation import authenticate
+from vault_mount import Mount, RecordedMetrics
+
+ADMIN = Caller(key_id="0Keyrail0AdminId", tenant="acme", owner="admin", scopes=("*",))
+BOUNDS = CacheBounds(poll_seconds=60, max_stale_seconds=300, ttl_seconds=300, background=False)
+OPERATIONS = {operation.name: operation for operation in CATALOGUE}
+
+
+@dataclass(frozen=True)
+class Function:
+    """One operation in a process of its own, as far as Vault can tell."""
+
+    name: str
+    services: Services
+    metrics: RecordedMetrics
+
+    def run(self, **payload: Any) -> Any:
+        operation = OPERATIONS[self.name]
+        return operation.run(operation.request.model_validate(payload), ADMIN, self.services)
+
+    def requests(self, call: Callable[[], object]) -> int:
+        """Without what every instance does now and then: the feed, the pepper and the roles are in memory already."""
+        self.services.lookup.peppers()
+        self.services.lookup.roles()
+        before = len(self.metrics.calls)
+        call()
+        return len(self.metrics.calls) - before
+
+
+@pytest.fixture
+def function(mount: Mount) -> Iterator[Callable[[str], Function]]:
+    mount.put("pepper", {"current": 1, "versions": {"1": "ab" * 32}})
+    mount.put("rbac/roles", {name: list(scopes) for name, scopes in BUILT_IN_ROLES.items()})
+    mount.put("feed/head", {"seq": 0, "ring": []})
+    sessions: list[VaultSession] = []
+
+    def make(name: str) -> Function:
+        policy = text_of(f"functions/{name}/policy.hcl").replace('"keyrail/', '"MOUNT/')
+        metrics, clock = RecordedMetrics(), SystemClock()
+        session = VaultSession(mount.config(token=mount.token(policy)), metrics)
+        sessions.append(session)
+        keys, feed = VaultKeyStore(session), VaultChangeFeed(session)
+        lookup = CachedLookup(keys, VaultPepperSource(session), VaultRoleSource(session), feed, clock, metrics, BOUNDS)
+        services = Services(
+            key_format=KeyFormat(),
+            life_policy=LifePolicy(3600, None),
+            keys=keys,
+            lookup=lookup,
+            feed=feed,
+            audit=JsonAuditLog(),
+            limiter=MemoryRateLimiter(clock.elapsed_seconds),
+            clock=clock,
+            metrics=metrics,
+        )
+        return Function(name, services, metrics)
+
+    yield make
+    for session in sessions:
+        session.close()
+
+
+def promised(operation: str, when: str) -> int:
+    return _number(section(f"docs/operations/{operation}.md", "What it costs"), when)
+
+
+def _number(text: str, when: str) -> int:
+    (told,) = [row[1] for row in rows(text) if row[0] == when]
+    return int(re.sub(r"\D", "", told))
+
+
+def issue(function: Callable[[str], Function], **changes: Any) -> Any:
+    return function("issue_key").run(owner="svc", name="a key", scopes=["ml:infer"], **changes)
+
+
+def test_issue(function: Callable[[str], Function]) -> None:
+    issuer = function("issue_key")
+    again = {"owner": "svc", "name": "a key", "idempotency_key": "once"}
+    assert issuer.requests(lambda: issuer.run(**again)) == promised("issue_key", "a new key") <= 4
+    assert issuer.requests(lambda: issuer.run(**again)) == promised("issue_key", "the same again")
+
+
+def test_validate(function: Callable[[str], Function]) -> None:
+    key = issue(function).key
+    validator = function("validate_key")
+    validate = lambda: validator.run(key=key)  # noqa: E731
+    assert validator.requests(validate) == promised("validate_key", "a key that is not") <= 2
+    assert validator.requests(validate) == promised("validate_key", "a key that is in memory") == 0
+    malformed = validator.requests(lambda: validator.run(key="not a key"))
+    assert malformed == promised("validate_key", "a malformed key") == 0
+
+
+def test_rotate(function: Callable[[str], Function]) -> None:
+    key_id, rotator = issue(function).key_id, function("rotate")
+    assert rotator.requests(lambda: rotator.run(key_id=key_id)) == promised("rotate", "a rotation")
+
+
+def test_revoke(function: Callable[[str], Function]) -> None:
+    key_id, revoker = issue(function).key_id, function("revoke_key")
+    assert revoker.requests(lambda: revoker.run(key_id=key_id)) == promised("revoke_key", "a revocation")
+    assert revoker.requests(lambda: revoker.run(key_id=key_id)) == promised("revoke_key", "the same again")
+
+
+def test_update(function: Callable[[str], Function]) -> None:
+    key_id, updater = issue(function).key_id, function("update_key")
+    assert updater.requests(lambda: updater.run(key_id=key_id, name="new")) == promised("update_key", "a change")
+
+
+def test_get(function: Callable[[str], Function]) -> None:
+    key_id, getter = issue(function).key_id, function("get_key")
+    assert getter.requests(lambda: getter.run(key_id=key_id)) == promised("get_key", "a key")
+
+
+def test_list(function: Callable[[str], Function]) -> None:
+    for _ in range(3):
+        issue(function)
+    lister = function("list_keys")
+    assert 8 <= lister.requests(lister.run) <= promised("list_keys", "a page of 3 keys")
+
+
+def test_authenticating_the_caller(function: Callable[[str], Function]) -> None:
+    key, getter = issue(function).key, function("get_key")
+    table = section("docs/operations.md", "Requests to Vault")
+    ask = lambda: authenticate(key, None, getter.services)  # noqa: E731
+    assert getter.requests(ask) == _number(table, "it is not")
+    assert getter.requests(ask) == _number(table, "the caller's key is in memory")

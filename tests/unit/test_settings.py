@@ -1,0 +1,203 @@
+"""settings.py: the environment, read once, refused as a whole where any of it is wrong, and never told."""
+
+import re
+
+import pytest
+
+from keyrail.bootstrap import vault_config
+from keyrail.domain.errors import Internal
+from keyrail.settings import DAY_SECONDS, Settings, load_settings
+
+CANARY = "Canary4711"
+
+
+def refusal(environ: dict[str, str]) -> str:
+    with pytest.raises(Internal) as refused:
+        load_settings(environ)
+    assert refused.value.__cause__ is None  # pydantic's own error holds the values
+    assert CANARY not in refused.value.public
+    assert "settings" not in refused.value.public
+    return refused.value.detail
+
+
+def test_nothing_set_is_a_vault_on_this_machine() -> None:
+    settings = load_settings({})
+    assert settings == Settings()
+    assert (settings.store, settings.vault_addr, settings.vault_mount) == ("vault", "http://127.0.0.1:8200", "keyrail")
+    assert (settings.prefix, settings.environment) == ("krl", "live")
+    assert (settings.default_lifetime_seconds, settings.max_lifetime_seconds) == (90 * DAY_SECONDS, 366 * DAY_SECONDS)
+    assert (settings.feed_poll_seconds, settings.max_stale_seconds, settings.cache_ttl_seconds) == (1, 5, 10)
+    assert not settings.validate_open
+    assert not settings.vault_skip_verify
+
+
+def test_vaults_own_variables_keep_their_names() -> None:
+    """As every client of Vault reads them (https://developer.hashicorp.com/vault/docs/commands#environment-variables)."""
+    usual = {"ADDR", "TOKEN", "NAMESPACE", "CACERT", "CLIENT_CERT", "CLIENT_KEY", "SKIP_VERIFY"}
+    names = {str(field.alias) for field in Settings.model_fields.values()}
+    assert {name for name in names if name.startswith("VAULT_")} == {f"VAULT_{name}" for name in usual}
+    assert all(re.fullmatch(r"(VAULT|KEYRAIL)_[A-Z_]+", name) for name in names)
+
+
+VALUES = {
+    "KEYRAIL_STORE": ("store", "memory", "memory"),
+    "KEYRAIL_PREFIX": ("prefix", "acme", "acme"),
+    "KEYRAIL_ENVIRONMENT": ("environment", "test", "test"),
+    "KEYRAIL_DEFAULT_LIFETIME_SECONDS": ("default_lifetime_seconds", "60", 60),
+    "KEYRAIL_MAX_LIFETIME_SECONDS": ("max_lifetime_seconds", "0", 0),
+    "KEYRAIL_VALIDATE_OPEN": ("validate_open", "true", True),
+    "KEYRAIL_FEED_POLL_SECONDS": ("feed_poll_seconds", "0.5", 0.5),
+    "KEYRAIL_FEED_POLL": ("feed_poll", "inline", "inline"),
+    "KEYRAIL_MAX_STALE_SECONDS": ("max_stale_seconds", "60", 60),
+    "KEYRAIL_CACHE_TTL_SECONDS": ("cache_ttl_seconds", "0", 0),
+    "KEYRAIL_CACHE_MAX_KEYS": ("cache_max_keys", "5", 5),
+    "KEYRAIL_METRICS": ("metrics", "none", "none"),
+    "KEYRAIL_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG"),
+    "VAULT_ADDR": ("vault_addr", "https://vault.example.com:8200/", "https://vault.example.com:8200/"),
+    "VAULT_NAMESPACE": ("vault_namespace", "admin/ml", "admin/ml"),
+    "VAULT_CACERT": ("vault_cacert", "/etc/ca.pem", "/etc/ca.pem"),
+    "VAULT_CLIENT_CERT": ("vault_client_cert", "/etc/me.pem", "/etc/me.pem"),
+    "VAULT_CLIENT_KEY": ("vault_client_key", "/etc/me.key", "/etc/me.key"),
+    "VAULT_SKIP_VERIFY": ("vault_skip_verify", "1", True),
+    "VAULT_TOKEN": ("vault_token", "t", "t"),
+    "KEYRAIL_VAULT_AUTH": ("vault_auth", "approle", "approle"),
+    "KEYRAIL_VAULT_AUTH_MOUNT": ("vault_auth_mount", "approle-ml", "approle-ml"),
+    "KEYRAIL_VAULT_ROLE": ("vault_role", "issue-key", "issue-key"),
+    "KEYRAIL_VAULT_ROLE_ID": ("vault_role_id", "r", "r"),
+    "KEYRAIL_VAULT_SECRET_ID_FILE": ("vault_secret_id_file", "/run/secret-id", "/run/secret-id"),
+    "KEYRAIL_VAULT_JWT_FILE": ("vault_jwt_file", "/run/jwt", "/run/jwt"),
+    "KEYRAIL_VAULT_MOUNT": ("vault_mount", "keyrail-ml", "keyrail-ml"),
+    "KEYRAIL_VAULT_DEADLINE_SECONDS": ("vault_deadline_seconds", "0.5", 0.5),
+}
+
+
+def test_every_variable_is_tried_here() -> None:
+    assert {alias: name for alias, (name, _, _) in VALUES.items()} == {
+        field.alias: name for name, field in Settings.model_fields.items()
+    }
+
+
+@pytest.mark.parametrize("variable", VALUES)
+def test_a_variable_sets_its_field_and_no_other(variable: str) -> None:
+    name, text, value = VALUES[variable]
+    settings = load_settings({variable: text})
+    assert getattr(settings, name) == value
+    assert settings.model_dump(exclude={name}) == Settings().model_dump(exclude={name})
+
+
+@pytest.mark.parametrize("variable", VALUES)
+def test_an_empty_variable_is_one_that_is_not_set(variable: str) -> None:
+    """As `docker run -e NAME=` and compose files leave them."""
+    assert load_settings({variable: ""}) == Settings()
+
+
+def test_what_is_none_of_ours_is_left_alone() -> None:
+    assert load_settings({"PATH": "/bin", "KEYRAIL_STORED": "x", "keyrail_store": "memory"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("KEYRAIL_STORE", CANARY),
+        ("KEYRAIL_STORE", "Memory"),
+        ("KEYRAIL_PREFIX", "Krl"),
+        ("KEYRAIL_PREFIX", "k_r"),
+        ("KEYRAIL_PREFIX", "krl\n"),
+        ("KEYRAIL_PREFIX", "abcdefghijklm"),
+        ("KEYRAIL_ENVIRONMENT", "1live"),
+        ("KEYRAIL_DEFAULT_LIFETIME_SECONDS", "0"),
+        ("KEYRAIL_DEFAULT_LIFETIME_SECONDS", CANARY),
+        ("KEYRAIL_DEFAULT_LIFETIME_SECONDS", "1.5"),
+        ("KEYRAIL_MAX_LIFETIME_SECONDS", "-1"),
+        ("KEYRAIL_VALIDATE_OPEN", "maybe"),
+        ("KEYRAIL_FEED_POLL_SECONDS", "0"),
+        ("KEYRAIL_FEED_POLL_SECONDS", "6"),
+        ("KEYRAIL_FEED_POLL_SECONDS", "nan"),
+        ("KEYRAIL_FEED_POLL", "sometimes"),
+        ("KEYRAIL_MAX_STALE_SECONDS", "0.5"),
+        ("KEYRAIL_MAX_STALE_SECONDS", "61"),
+        ("KEYRAIL_MAX_STALE_SECONDS", "inf"),
+        ("KEYRAIL_CACHE_TTL_SECONDS", "301"),
+        ("KEYRAIL_CACHE_TTL_SECONDS", "nan"),
+        ("KEYRAIL_CACHE_MAX_KEYS", "-1"),
+        ("KEYRAIL_METRICS", "statsd"),
+        ("KEYRAIL_LOG_LEVEL", "TRACE"),
+        ("VAULT_ADDR", "vault.example.com"),
+        ("VAULT_ADDR", "ftp://vault.example.com"),
+        ("VAULT_ADDR", "https://vault.example.com /"),
+        ("VAULT_SKIP_VERIFY", CANARY),
+        ("KEYRAIL_VAULT_AUTH", "github"),
+        ("KEYRAIL_VAULT_MOUNT", "../sys"),
+        ("KEYRAIL_VAULT_MOUNT", "keyrail/data"),
+        ("KEYRAIL_VAULT_DEADLINE_SECONDS", "0"),
+        ("KEYRAIL_VAULT_DEADLINE_SECONDS", "31"),
+    ],
+)
+def test_a_wrong_one_is_named_and_its_value_is_not(variable: str, text: str) -> None:
+    detail = refusal({variable: text, "VAULT_TOKEN": CANARY})
+    assert detail.startswith(f"settings: {variable}: ")
+    assert CANARY not in detail
+
+
+def test_all_wrong_ones_are_named_at_once() -> None:
+    detail = refusal({"KEYRAIL_STORE": "box", "KEYRAIL_LOG_LEVEL": "loud"})
+    assert "KEYRAIL_STORE" in detail
+    assert "KEYRAIL_LOG_LEVEL" in detail
+
+
+def test_the_token_is_not_shown() -> None:
+    assert CANARY not in repr(load_settings({"VAULT_TOKEN": CANARY}))
+    assert CANARY not in str(load_settings({"VAULT_TOKEN": CANARY}))
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings({}).store = "memory"  # type: ignore[misc]
+
+
+class TestVaultConfig:
+    """What settings mean together is checked before anything connects."""
+
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {},
+            {"VAULT_TOKEN": f"{CANARY}\n"},
+            {"VAULT_TOKEN": "t", "VAULT_ADDR": f"https://me:{CANARY}@vault.example.com"},
+            {"VAULT_TOKEN": "t", "VAULT_ADDR": f"https://vault.example.com?token={CANARY}"},
+            {"VAULT_TOKEN": "t", "VAULT_ADDR": "https://vault.example.com", "VAULT_SKIP_VERIFY": "true"},
+            {"VAULT_TOKEN": "t", "VAULT_CLIENT_KEY": CANARY},
+            {"KEYRAIL_VAULT_AUTH": "approle", "VAULT_TOKEN": CANARY},
+            {"KEYRAIL_VAULT_AUTH": "jwt", "KEYRAIL_VAULT_ROLE": CANARY},
+            {"VAULT_TOKEN": "t", "VAULT_NAMESPACE": f"{CANARY}/../x"},
+        ],
+        ids=[
+            "no token",
+            "a token with a line break",
+            "a password in the address",
+            "a query in the address",
+            "no verification across a network",
+            "a client key without its certificate",
+            "AppRole without a role id",
+            "JWT without a file",
+            "a namespace that climbs",
+        ],
+    )
+    def test_what_does_not_go_together_is_refused(self, environ: dict[str, str]) -> None:
+        with pytest.raises(Internal) as refused:
+            vault_config(load_settings(environ))
+        assert refused.value.detail.startswith("settings: ")
+        assert CANARY not in refused.value.detail + refused.value.public
+
+    def test_what_goes_together_is_taken_as_it_is(self) -> None:
+        environ = {
+            "VAULT_ADDR": "https://vault.example.com:8200/behind/a/proxy",
+            "KEYRAIL_VAULT_AUTH": "approle",
+            "KEYRAIL_VAULT_ROLE_ID": "r",
+            "KEYRAIL_VAULT_SECRET_ID_FILE": "/run/secret-id",
+            "VAULT_NAMESPACE": "admin/ml",
+        }
+        config = vault_config(load_settings(environ))
+        assert config.address == environ["VAULT_ADDR"]
+        assert (config.auth, config.role_id, config.secret_id_file) == ("approle", "r", "/run/secret-id")
+        assert (config.namespace, config.mount, config.deadline_seconds) == ("admin/ml", "keyrail", 2.0)
