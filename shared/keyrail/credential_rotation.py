@@ -176,5 +176,12 @@ def _put_off(run: _Run, error: KeyrailError) -> None:
 def _announce(run: _Run, event: str, change: str, **facts: object) -> None:
     tenant, name = run.tenant, run.name
     announce_as(
-        run.services, event, tenant, name, actor=run.actor, change=f"{tenant}:{change}", kind=run.rotation.kind, **facts
+        run.services,
+        event,
+        tenant,
+        name,
+        actor=run.actor,
+        change=f"{tenant}:{change}",
+        rotation=run.rotation.kind,
+        **facts,
     )

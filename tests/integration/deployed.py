@@ -68,6 +68,7 @@ class Deployment:
     def __init__(self, vault: OpenBao, folder: Path, canary: Canary) -> None:
         self.vault, self.folder, self.canary = vault, folder, canary
         self.mount = f"keyrail-{secrets.token_hex(4)}"
+        self.config_mount, self.database_mount = f"{self.mount}-config", f"{self.mount}-database"
         self.instances: list[Instance] = []
         self.root: Any = hvac.Client(vault.address, vault.root_token)
         self._bootstrap()
@@ -79,6 +80,8 @@ class Deployment:
                 "VAULT_ADDR": self.vault.address,
                 "VAULT_TOKEN": self.vault.root_token,
                 "KEYRAIL_VAULT_MOUNT": self.mount,
+                "KEYRAIL_CONFIG_MOUNT": self.config_mount,
+                "KEYRAIL_DATABASE_MOUNT": self.database_mount,
                 "KEYRAIL_FEED_POLL": "inline",
             }
         )

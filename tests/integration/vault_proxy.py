@@ -64,7 +64,7 @@ def proxy_to(vault_address: str) -> Iterator[Proxy]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_LIST = do_POST = do_PUT = do_PATCH = forward
+        do_GET = do_LIST = do_POST = do_PUT = do_PATCH = do_DELETE = forward
 
     def _exchanged(asked: Asked) -> tuple[int, http.client.HTTPMessage, bytes]:
         connection = http.client.HTTPConnection(vault.hostname or "", vault.port, timeout=20)

@@ -155,9 +155,10 @@ def test_a_destroyed_version_can_be_neither_read_nor_restored(configs: Configs) 
 def test_a_config_destroyed_as_a_whole_is_unknown_and_its_versions_count_on(configs: Configs) -> None:
     configs.written("db", value="first")
     configs.written("db", value="second", if_match=1)
-    reply = configs.written("db", destroy_versions="all")
-    assert reply["destroyed_versions"] == [1, 2]
-    assert "version" not in reply
+    reply = configs.put("db", destroy_versions="all")
+    assert (reply.status_code, reply.json["destroyed_versions"]) == (200, [1, 2])
+    assert "version" not in reply.json
+    assert "ETag" not in reply.headers
     for version in (1, 2, 3):
         assert code_of(configs.get("db", version=version)) == (404, "CONFIG_NOT_FOUND")
     assert code_of(configs.get("db")) == (404, "CONFIG_NOT_FOUND")

@@ -86,7 +86,7 @@ class HttpFunction:
             "X-Correlation-ID": correlation_id,
         }
         told: Any = reply
-        if self._has_etag:
+        if self._has_etag and told.etag is not None:  # of what is no more there is no version
             headers["ETag"] = told.etag
         status = told.http_status if self._has_http_status else self.operation.success_status
         return HttpReply(status, reply.model_dump_json(exclude_none=True).encode(), headers)
