@@ -22,6 +22,7 @@ from keyrail.triggers.problems import COMMON_CODES, MESSAGE_CODES, OPERATION_COD
 
 FILE = Path("docs/openapi.yaml")
 _WRAP = 100  # columns of a longer text
+_WITH_ETAG_OF_CONFIG = {"read_config", "write_config"}
 _WITH_ETAG = {"issue_key", "rotate", "update_key", "get_key"}  # those whose reply is one key
 
 _ABOUT = """\
@@ -54,7 +55,10 @@ def document() -> Schema:
         },
         "servers": [{"url": "/", "description": "Wherever this file is served."}],
         "security": [{"bearer": []}, {"apiKey": []}],
-        "tags": [{"name": "keys", "description": "The life of a key."}],
+        "tags": [
+            {"name": "keys", "description": "The life of a key."},
+            {"name": "configs", "description": "Credentials and settings, with their versions."},
+        ],
         "paths": dict(paths),
         "components": {
             "securitySchemes": _SECURITY,
@@ -69,13 +73,13 @@ def _operation(operation: Operation, requests: dict[str, Schema], schemas: dict[
     name = operation.request.__name__
     parameters, body = split_request(operation, requests[name])
     for parameter in parameters:
-        if parameter["name"] == "key_id":
-            parameter["example"] = examples.KEY_ID
+        if parameter["in"] == "path":
+            parameter["example"] = examples.PATH_FIELDS[parameter["name"]]
     described: Schema = {
         "operationId": operation.name,
         "summary": operation.summary,
         "description": _description(operation),
-        "tags": ["keys"],
+        "tags": ["configs" if operation.path.startswith("/v1/config/") else "keys"],
     }
     if parameters:
         described["parameters"] = parameters
@@ -131,6 +135,8 @@ def _success(operation: Operation) -> Schema:
     headers = [*_ALWAYS, "Deprecation", "Sunset"]
     if operation.name in _WITH_ETAG:
         headers.append("ETag")
+    if operation.name in _WITH_ETAG_OF_CONFIG:
+        headers.append("ETag(of-config)")
     return {
         "description": " ".join((inspect.getdoc(operation.reply) or "").split()),
         "headers": _headers(headers),
@@ -255,6 +261,7 @@ _HEADERS: Schema = {
     "X-Correlation-ID": _header("Names this request in every log.", required=True),
     "Cache-Control": _header("Nothing here may be kept by a cache.", required=True, const="no-store"),
     "ETag": _header("The version of the key's record.", required=True, pattern='^"[0-9]+"$'),
+    "ETag-of-config": _header("The version of the config; absent where there is none.", pattern='^"[0-9]+"$'),
     "Deprecation": _header("Since when the key used is superseded (RFC 9745).", pattern="^@[0-9]+$"),
     "Sunset": _header("Until when the key used is accepted (RFC 8594)."),
     "WWW-Authenticate": _header("RFC 6750, section 3.", required=True),

@@ -5,6 +5,7 @@ from typing import Any
 from keyrail.domain.key_format import KeyFormat
 
 KEY_ID = "7Qm2XvT9bLc4RnYk"
+PATH_FIELDS = {"key_id": KEY_ID, "name": "models/openai"}
 _OTHER_KEY_ID = "2TjW8sKp5ZdH3gFx"
 _SECRET = "Example" + "Example" * 3 + "Only"
 _AT, _LATER, _MUCH_LATER = "2030-01-31T12:00:00Z", "2030-02-01T12:00:00Z", "2030-05-01T12:00:00Z"
@@ -55,6 +56,16 @@ _VERDICT = {
     "metadata": {"cost_center": 4711},
     "expires_at": _MUCH_LATER,
 }
+
+_CONFIG: dict[str, Any] = {
+    "tenant": "acme",
+    "name": "models/openai",
+    "version": 3,
+    "etag": '"3"',
+    "written_at": _AT,
+    "written_by": _OTHER_KEY_ID,
+}
+_GENERATED = {"kind": "generated", "interval_seconds": 86_400, "field": "token", "length": 40}
 
 Examples = dict[str, dict[str, Any]]
 
@@ -111,6 +122,17 @@ def requests() -> dict[str, Examples]:
         "rotate": {"an hour of grace": {"grace_seconds": 3600}, "a leaked key": {"grace_seconds": 0}},
         "rotate_due": {"half a minute": {"budget_seconds": 30}},
         "sweep": {"once a night": {"unused_days": 30}},
+        "write_config": {
+            "a value": {"tenant": "acme", "value": {"url": "https://api.example.com", "token": "..."}},
+            "with schema and rotation": {
+                "tenant": "acme",
+                "value": {"token": "..."},
+                "schema": {"type": "object", "required": ["token"]},
+                "rotation": _GENERATED,
+            },
+            "an old version": {"tenant": "acme", "restore_version": 2},
+            "destroy all": {"tenant": "acme", "destroy_versions": "all"},
+        },
         "revoke_key": {"with its reason": {"reason": "found in a public repository"}},
         "update_key": {
             "disable": {"state": "disabled", "state_reason": "under investigation"},
@@ -155,5 +177,24 @@ def replies() -> dict[str, Examples]:
             }
         },
         "get_key": {"a key in its grace": _ROTATED},
+        "read_config": {
+            "the newest version": _CONFIG | {"value": {"url": "https://api.example.com", "token": "..."}},
+            "the history": _CONFIG
+            | {
+                "versions": [
+                    {
+                        "version": 3,
+                        "written_at": _AT,
+                        "written_by": _OTHER_KEY_ID,
+                        "how": "written",
+                        "state": "live",
+                    }
+                ]
+            },
+        },
+        "write_config": {
+            "written": _CONFIG | {"rotation": _GENERATED | {"alphabet": "base62", "next_at": _LATER}},
+            "destroyed": {"tenant": "acme", "name": "models/openai", "destroyed_versions": [1, 2, 3]},
+        },
         "list_keys": {"the last page": {"keys": [_VIEW]}},
     }

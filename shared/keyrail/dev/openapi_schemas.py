@@ -49,6 +49,8 @@ def _polish(model: str, schema: Schema, *, is_reply: bool) -> None:
     properties: dict[str, Schema] = schema.get("properties", {})
     for name, field in properties.items():
         properties[name] = _field(model, name, field, is_reply=is_reply)
+    if schema.get("additionalProperties") is True:
+        schema["additionalProperties"] = {"$ref": REF + "JsonValue"}
     schema.update(_beyond_fields(model))
 
 
@@ -91,7 +93,9 @@ def _joined(field: Schema, *, keeps_null: bool) -> Schema:
 
 
 def _tightened(name: str, field: Schema) -> Schema:
-    if name == "metadata":
+    if name == "value":
+        return {"$ref": REF + "JsonValue"}
+    if name in ("metadata", "schema"):
         return field | {"additionalProperties": {"$ref": REF + "JsonValue"}}
     if name == "labels" and "patternProperties" in field:
         ((pattern, value),) = field.pop("patternProperties").items()
@@ -118,8 +122,21 @@ def _beyond_fields(model: str) -> Schema:
             apart = {name: null for name in ("key", "required_scopes", "ip", "audience")}
             many = {"required": ["batch"], "properties": {"batch": {"type": "array"}, **apart}}
             return {"oneOf": [one, many]}
+        case "WriteConfigRequest":
+            return {"oneOf": [_only(name) for name in ("value", "restore_version", "destroy_versions")]}
         case _:
             return {}
+
+
+def _only(name: str) -> Schema:
+    """Of the three that a write of a config is made of; and what goes with the first."""
+    others = {"value", "restore_version", "destroy_versions", "schema", "rotation"} - {name}
+    if name == "value":
+        others -= {"schema", "rotation"}
+    absent: Schema = {"not": {"anyOf": [{"required": [other]} for other in sorted(others)]}}
+    return {"required": [name], **absent} | (
+        {} if name == "value" else {"properties": {name: {"not": {"type": "null"}}}}
+    )
 
 
 def split_request(operation: Operation, request: Schema) -> tuple[list[Schema], Schema | None]:

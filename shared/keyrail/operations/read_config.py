@@ -124,6 +124,6 @@ OPERATION = Operation(
     request=ReadConfigRequest,
     reply=ReadConfigReply,
     run=run,
-    codes=("CONFIG_NOT_FOUND",),
+    codes=("CONFIG_NOT_FOUND", "ROTATOR_FAILED"),
     long_field="name",
 )

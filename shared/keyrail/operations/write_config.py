@@ -318,6 +318,7 @@ OPERATION = Operation(
         "SCHEMA_UNSUPPORTED",
         "BAD_ROTATION",
         "NEWEST_VERSION",
+        "ROTATOR_FAILED",
     ),
     long_field="name",
 )
