@@ -84,8 +84,14 @@ class WatchedKeys(MemoryKeyStore):
     def __init__(self) -> None:
         super().__init__()
         self.promotions: list[tuple[str, int]] = []
+        self.writes = 0
+
+    def revoke(self, tombstone: Tombstone) -> Tombstone:
+        self.writes += 1
+        return super().revoke(tombstone)
 
     def replace(self, record: KeyRecord, version: int) -> int | None:
+        self.writes += 1
         before = self.find(record.key_id)
         written = super().replace(record, version)
         current, was = _current(record), _current(before.record) if before else 0
@@ -112,6 +118,7 @@ class World:
     outbox: MemoryEventOutbox = field(default_factory=MemoryEventOutbox)
     audit: Told = field(default_factory=Told)
     metrics: CountedMetrics = field(default_factory=CountedMetrics)
+    _codes: dict[tuple[str, int, float], Code] = field(default_factory=dict)
 
     @classmethod
     def with_key(cls, *, is_delivered: bool = True, **rotation: Any) -> "World":
@@ -174,7 +181,11 @@ class World:
         return examine(key, Need(tenant="acme"), self.services())
 
     def code_of(self, key: str) -> Code:
-        return self.decision(key).code
+        """Asked after every step, of which most change nothing."""
+        asked = (key, self.keys.writes, self.clock.seconds)
+        if asked not in self._codes:
+            self._codes = {asked: self.decision(key).code}
+        return self._codes[asked]
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [event.facts for event in self.outbox.pending(1000) if event.name == name]

@@ -196,6 +196,25 @@ class TestWhatIsDone:
         assert [world.code_of(key) for key in (key_text(1), second)] == [Code.ROTATED_OUT] * 2
         assert world.code_of(world.in_sink()) is Code.VALID
 
+    def test_an_emergency_waits_for_nobody_and_accepts_no_key_but_its_own(self) -> None:
+        world = not_due()
+        cut_off(world, by_hand, not_due().calls_of(by_hand).index("delivery.write"), "after", Killed)
+        second = world.in_sink()
+        world.rotate(rotation_id="leaked", is_emergency=True)
+        assert world.states() == {1: "retired", 2: "retired", 3: "current"}
+        assert [world.code_of(key) for key in (key_text(1), second)] == [Code.ROTATED_OUT] * 2
+        assert world.code_of(world.in_sink()) is Code.VALID
+
+    def test_a_key_without_grace_is_no_emergency_each_time(self) -> None:
+        """Its ticks go on with what was delivered, as others do."""
+        world = World.with_key(grace_seconds=0)
+        cut_off(world, tick, due().calls_of(tick).index("delivery.write"), "after", Killed)
+        second = world.in_sink()
+        world.wait(BEYOND_LEASE_SECONDS)
+        assert world.tick().resumed == 1
+        assert world.in_sink() == second
+        assert world.states() == {1: "retired", 2: "current"}
+
     def test_a_tick_that_ends_an_emergency_gives_no_grace(self) -> None:
         world = not_due()
         cut_off(world, emergency, not_due().calls_of(emergency).index("delivery.write"), "after", Killed)
@@ -224,13 +243,14 @@ class TestWhatIsDone:
 
 
 class TestWhatFails:
-    def test_a_sink_that_gives_back_something_else(self) -> None:
+    @pytest.mark.parametrize("key", [key_text(9), key_text(1), "", "no key at all"])
+    def test_a_sink_that_gives_back_something_else(self, key: str) -> None:
         world = due()
         gate = Gate()
 
         def spoil(call: int, name: str) -> None:
             if name == "delivery.write":
-                assert world.delivery.write(world.sink, key_text(9), "", 9, 2)
+                assert world.delivery.write(world.sink, key, "", 9, 2)
 
         gate.after = spoil
         reply = world.tick(world.services(gate))
