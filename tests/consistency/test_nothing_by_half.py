@@ -9,16 +9,30 @@ import pytest
 import yaml
 from repository import NAMES, ROOT, names_in, rows, section, text_of
 
+from keyrail.dev.openapi_examples import PATH_FIELDS
 from keyrail.operations.catalogue import CATALOGUE
 from keyrail.operations.operation import Operation
 
 FILES_OF_A_FUNCTION = {"main.py", "function.yaml", "policy.hcl"}
+FUNCTIONS = sorted(path.name for path in (ROOT / "functions").iterdir() if path.is_dir())
+for_each_function = pytest.mark.parametrize("function", FUNCTIONS)
 for_each = pytest.mark.parametrize("operation", CATALOGUE, ids=NAMES)
 
 
-def test_every_function_has_an_operation_and_every_operation_a_function() -> None:
-    folders = {path.name for path in (ROOT / "functions").iterdir() if path.is_dir()}
-    assert folders == set(NAMES)
+def offered_by(function: str) -> list[Operation]:
+    """The operations in the call of http_function, in their order."""
+    *_, assignment = ast.parse(text_of(f"functions/{function}/main.py")).body
+    assert isinstance(assignment, ast.Assign)
+    assert isinstance(assignment.value, ast.Call)
+    given = [ast.unparse(argument) for argument in assignment.value.args]
+    names = [function] if given == ["OPERATION"] else [argument.removesuffix(".OPERATION") for argument in given]
+    return [CATALOGUE[NAMES.index(name)] for name in names]
+
+
+def test_every_operation_is_offered_by_one_function_and_every_function_is_named_by_its_first() -> None:
+    offered = [operation.name for function in FUNCTIONS for operation in offered_by(function)]
+    assert sorted(offered) == sorted(NAMES)
+    assert [offered_by(function)[0].name for function in FUNCTIONS] == FUNCTIONS
 
 
 def test_every_operation_has_its_page() -> None:
@@ -35,45 +49,52 @@ def test_every_operation_is_in_the_api_description() -> None:
     assert described == {(operation.name, operation.method, operation.path) for operation in CATALOGUE}
 
 
-@for_each
-def test_a_functions_directory_holds_everything_it_needs_and_nothing_else(operation: Operation) -> None:
-    found = {path.name for path in (ROOT / "functions" / operation.name).iterdir() if path.name != "__pycache__"}
+@for_each_function
+def test_a_functions_directory_holds_everything_it_needs_and_nothing_else(function: str) -> None:
+    found = {path.name for path in (ROOT / "functions" / function).iterdir() if path.name != "__pycache__"}
     assert found == FILES_OF_A_FUNCTION
 
 
-@for_each
-def test_function_yaml_says_what_the_operation_says(operation: Operation) -> None:
-    told = yaml.safe_load(text_of(f"functions/{operation.name}/function.yaml"))
+@for_each_function
+def test_function_yaml_says_what_the_first_operation_says(function: str) -> None:
+    told, operation = yaml.safe_load(text_of(f"functions/{function}/function.yaml")), offered_by(function)[0]
     assert (told["name"], told["method"], told["route"]) == (operation.name, operation.method, operation.path)
     assert told["entry_point"] == "handler"
 
 
-@for_each
-def test_function_yaml_has_every_field_that_the_contract_names_and_no_other(operation: Operation) -> None:
+@for_each_function
+def test_function_yaml_has_every_field_that_the_contract_names_and_no_other(function: str) -> None:
     contract = text_of("functions/README.md").partition("`function.yaml`:")[2]
     known = {name for row in rows(contract) for name in names_in(row[0])}
-    assert set(yaml.safe_load(text_of(f"functions/{operation.name}/function.yaml"))) == known
+    assert set(yaml.safe_load(text_of(f"functions/{function}/function.yaml"))) == known
 
 
-@for_each
-def test_main_py_has_no_logic(operation: Operation) -> None:
-    module = ast.parse(text_of(f"functions/{operation.name}/main.py"))
+@for_each_function
+def test_main_py_has_no_logic(function: str) -> None:
+    module = ast.parse(text_of(f"functions/{function}/main.py"))
     docstring, *imports, assignment = module.body
     assert isinstance(docstring, ast.Expr)
+    names = [operation.name for operation in offered_by(function)]
+    one, several = f"from keyrail.operations.{names[0]} import OPERATION", ", ".join(names)
     assert [ast.unparse(each) for each in imports] == [
-        f"from keyrail.operations.{operation.name} import OPERATION",
+        one if len(names) == 1 else f"from keyrail.operations import {several}",
         "from keyrail.triggers.http import http_function",
     ]
-    assert ast.unparse(assignment) == "handler = http_function(OPERATION)"
+    given = "OPERATION" if len(names) == 1 else ", ".join(f"{name}.OPERATION" for name in names)
+    assert ast.unparse(assignment) == f"handler = http_function({given})"
+
+
+@for_each_function
+def test_main_py_names_each_route_and_page(function: str) -> None:
+    told = ast.get_docstring(ast.parse(text_of(f"functions/{function}/main.py"))) or ""
+    for operation in offered_by(function):
+        assert f"{operation.method} {operation.path}: " in told
+        assert f"docs/operations/{operation.name}.md" in told
 
 
 @for_each
-def test_main_py_and_the_operation_name_route_and_page(operation: Operation) -> None:
-    told = ast.get_docstring(ast.parse(text_of(f"functions/{operation.name}/main.py")))
+def test_an_operation_names_its_page(operation: Operation) -> None:
     page = f"docs/operations/{operation.name}.md"
-    assert told is not None
-    assert told.startswith(f"{operation.method} {operation.path}: ")
-    assert told.endswith(page)
     assert (inspect.getdoc(sys.modules[operation.run.__module__]) or "").endswith(page)
 
 
@@ -92,12 +113,13 @@ def test_a_page_names_title_route_scope_fields_and_codes(operation: Operation) -
 @for_each
 def test_the_example_of_a_page_asks_for_what_the_operation_takes(operation: Operation) -> None:
     example = section(f"docs/operations/{operation.name}.md", "Example")
-    path = re.escape(operation.path).replace(r"\{key_id\}", r"\$KEY_ID")
+    path = re.escape(operation.path).replace(r"\{key_id\}", r"\$KEY_ID").replace(r"\{name\}", PATH_FIELDS["name"])
     assert re.search(rf"http://127\.0\.0\.1:8080{path}(\?|'|\s)", example)
-    method = "PATCH" if "-X PATCH" in example else "POST" if " -d '" in example else "GET"
+    sent = re.search("-X ([A-Z]+)", example)
+    method = sent[1] if sent else "POST" if " -d '" in example else "GET"
     assert method == operation.method
 
 
 @for_each
 def test_an_operation_names_its_scope_as_a_noun_and_a_verb(operation: Operation) -> None:
-    assert re.fullmatch(r"keys:[a-z]+", operation.scope)
+    assert re.fullmatch(r"(keys|config|rotation):[a-z]+", operation.scope)

@@ -106,7 +106,7 @@ def test_headers_are_named_as_the_trigger_reads_them() -> None:
 
 @for_each
 def test_examples_of_requests_fit_schema_and_model(operation: Operation) -> None:
-    own = {"key_id": openapi_examples.KEY_ID} if "{key_id}" in operation.path else {}
+    own = {name: value for name, value in openapi_examples.PATH_FIELDS.items() if f"{{{name}}}" in operation.path}
     for example in openapi_examples.requests().get(operation.name, {}).values():
         validator(operation.request.__name__).validate(example)
         operation.request.model_validate(own | example)

@@ -9,18 +9,39 @@ from keyrail.domain.errors import KeyrailError
 PORTS = {
     "AuditLog",
     "ChangeFeed",
+    "DueIndex",
+    "EventOutbox",
+    "EventSink",
+    "KeyDelivery",
+    "TokenVerifier",
+    "UsageLog",
     "Clock",
+    "ConfigStore",
+    "CredentialRotator",
     "KeyLookup",
     "KeyStore",
     "Metrics",
     "PepperSource",
     "RateLimiter",
     "RoleSource",
+    "RotatorSource",
 }
-VALUES = {"FEED_RING_SIZE", "FeedHead", "Found", "NoMetrics", "Page", "Refused", "Services"}
+VALUES = {
+    "CredentialRotation",
+    "Delivered",
+    "DueEntry",
+    "FEED_RING_SIZE",
+    "FeedHead",
+    "Found",
+    "NoMetrics",
+    "Page",
+    "Refused",
+    "Services",
+}
 ERRORS = {
     "Conflict": "ABORTED",
     "DeadlineExceeded": "DEADLINE_EXCEEDED",
+    "DeliveryFailed": "UNAVAILABLE",
     "EtagMismatch": "FAILED_PRECONDITION",
     "Internal": "INTERNAL",
     "InvalidArgument": "INVALID_ARGUMENT",
@@ -29,6 +50,7 @@ ERRORS = {
     "NotFound": "NOT_FOUND",
     "PermissionDenied": "PERMISSION_DENIED",
     "RateLimited": "RESOURCE_EXHAUSTED",
+    "RotatorFailed": "UNAVAILABLE",
     "Unauthenticated": "UNAUTHENTICATED",
     "Unavailable": "UNAVAILABLE",
 }
@@ -40,7 +62,8 @@ def own_names(module: object) -> set[str]:
     return {
         each
         for each, value in vars(module).items()
-        if not each.startswith("_") and (getattr(value, "__module__", None) == name or each.isupper())
+        if not each.startswith("_")
+        and (getattr(value, "__module__", None) == name or (each.isupper() and isinstance(value, int)))
     }
 
 
