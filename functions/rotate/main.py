@@ -1,5 +1,6 @@
-"""POST /v1/keys/{key_id}/rotate: gives a key its next secret; POST /v1/rotation/tick: to every key that is due;
-POST /v1/rotation/sweep: looks after all keys. docs/operations/{rotate,rotate_due,sweep}.md"""
+"""POST /v1/keys/{key_id}/rotate: gives a key its next secret. docs/operations/rotate.md
+POST /v1/rotation/tick: to every key that is due. docs/operations/rotate_due.md
+POST /v1/rotation/sweep: looks after all keys, once a night. docs/operations/sweep.md"""
 
 from keyrail.operations import rotate, rotate_due, sweep
 from keyrail.triggers.http import http_function

@@ -14,14 +14,15 @@ from keyrail.adapters.vault_paths import FEED_HEAD, PEPPER, ROLES, index_path, r
 from keyrail.adapters.vault_setup import TOKEN_TTL_SECONDS
 from keyrail.dev.openapi_examples import KEY_ID, example_key
 from keyrail.domain import lifecycle
+from keyrail.domain.fields import DEFAULT_GRACE_SECONDS
 from keyrail.domain.key_format import ANY_KEY, CHECKSUM_CHARS, KEY_ID_CHARS, SECRET_CHARS
 from keyrail.domain.roles import BUILT_IN_ROLES
-from keyrail.operations.issue_key import DEFAULT_GRACE_SECONDS
 from keyrail.ports import FEED_RING_SIZE
 from keyrail.settings import Settings
 from keyrail.triggers.probes import PATHS
 from keyrail.triggers.strict_json import MAX_BODY_BYTES
 
+_EVENTS = "key|rotation|grace|config|access"
 CONCEPTS, OPERATIONS, SETTINGS = "docs/concepts.md", "docs/operations.md", "docs/settings.md"
 
 
@@ -81,9 +82,16 @@ def test_every_probe_is_documented() -> None:
 
 def test_every_audit_event_is_documented_and_every_documented_one_is_written() -> None:
     source = "".join(file.read_text() for file in (ROOT / "shared/keyrail").rglob("*.py"))
-    written = set(re.findall(r'audit\.write\(\s*"([^"]+)"', source))
-    assert len(written) == len(re.findall(r"audit\.write\(", source))
-    assert {row[0].strip("`") for row in rows(section(OPERATIONS, "Audit events"))} == written
+    told = {name for row in rows(section(OPERATIONS, "Audit events")) for name in names_in(row[0])}
+    assert told == set(re.findall(rf'"((?:{_EVENTS})\.[a-z_]+)"', source))
+    named = r'(?:audit\.write|announce|_tell|_announce)\(\s*(?:[\w.]+,\s*)?"([a-z_.]+)"'
+    assert set(re.findall(named, source)) <= told
+
+
+def test_every_event_is_told_to_receivers() -> None:
+    audited = {name for row in rows(section(OPERATIONS, "Audit events")) for name in names_in(row[0])}
+    told = {name for row in rows(section("docs/events.md", "What is told")) for name in names_in(row[0])}
+    assert told == {f"keyrail.{name}" for name in audited - {"access.denied"}}
 
 
 def test_every_kind_of_log_line_is_documented() -> None:

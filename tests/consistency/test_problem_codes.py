@@ -21,6 +21,7 @@ STATUSES = {**MESSAGE_CODES, **COMMON_CODES, **OPERATION_CODES}
 CLASSES = {
     name: each for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, KeyrailError)
 }
+CAUGHT = {("rotate_due", "CONCURRENT_CHANGE")}  # another tick was first: counted as skipped
 OUT_OF_REACH = {"MalformedKey"}  # raised by the key's parser and always turned into a decision
 
 
@@ -94,6 +95,7 @@ def test_every_status_has_a_title() -> None:
 @pytest.mark.parametrize("operation", CATALOGUE, ids=NAMES)
 def test_an_operation_names_the_codes_that_its_own_file_raises(operation: Operation) -> None:
     own = {each.code for each in RAISED if each.file.stem == operation.name and each.code in OPERATION_CODES}
+    own -= {code for name, code in CAUGHT if name == operation.name}
     assert own <= set(operation.codes) <= set(OPERATION_CODES)
 
 

@@ -10,12 +10,17 @@ from repository import rows, section, text_of
 
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
 from keyrail.adapters.json_audit import JsonAuditLog
+from keyrail.adapters.memory_config_store import MemoryConfigStore
+from keyrail.adapters.memory_delivery import MemoryKeyDelivery
 from keyrail.adapters.memory_limiter import MemoryRateLimiter
+from keyrail.adapters.rotators import InstalledRotators
 from keyrail.adapters.system_clock import SystemClock
 from keyrail.adapters.vault_documents import VaultPepperSource, VaultRoleSource
+from keyrail.adapters.vault_due import VaultDueIndex
 from keyrail.adapters.vault_feed import VaultChangeFeed
 from keyrail.adapters.vault_keys import VaultKeyStore
 from keyrail.adapters.vault_session import VaultSession
+from keyrail.adapters.vault_usage import VaultUsageLog
 from keyrail.domain.access import Caller
 from keyrail.domain.key_format import KeyFormat
 from keyrail.domain.life_policy import LifePolicy
@@ -66,6 +71,11 @@ def function(mount: Mount) -> Iterator[Callable[[str], Function]]:
         keys, feed = VaultKeyStore(session), VaultChangeFeed(session)
         lookup = CachedLookup(keys, VaultPepperSource(session), VaultRoleSource(session), feed, clock, metrics, BOUNDS)
         services = Services(
+            delivery=MemoryKeyDelivery(),
+            due=VaultDueIndex(session),
+            usage=VaultUsageLog(session),
+            configs=MemoryConfigStore(),
+            rotators=InstalledRotators({}),
             key_format=KeyFormat(),
             life_policy=LifePolicy(3600, None),
             keys=keys,

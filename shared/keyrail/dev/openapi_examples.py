@@ -32,7 +32,7 @@ _VIEW: dict[str, Any] = {
     "metadata": {"cost_center": 4711},
     "context": {"cidrs": ["10.0.0.0/8"], "audiences": []},
     "rate": {"requests": 100, "window_seconds": 1},
-    "rotation": {"grace_seconds": 86_400, "max_grace_seconds": 2_592_000},
+    "rotation": {"grace_seconds": 86_400, "max_grace_seconds": 2_592_000, "failures": 0},
     "generations": [_FIRST_GENERATION],
     "etag": '"1"',
 }
