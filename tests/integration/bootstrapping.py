@@ -38,19 +38,30 @@ class Place:
 
     @property
     def plan(self) -> Plan:
-        return Plan(read_policies(FUNCTIONS), self.mount)
+        return self.plan_of(read_policies(FUNCTIONS))
+
+    def plan_of(self, policies: dict[str, str]) -> Plan:
+        config, delivery = self.other_mounts
+        return Plan(policies, self.mount, config_mount=config, delivery_mount=delivery)
+
+    @property
+    def other_mounts(self) -> tuple[str, str]:
+        return f"{self.mount}-config", f"{self.mount}-delivery"
 
     @property
     def settings(self) -> Settings:
-        return load_settings(
-            {
-                "VAULT_ADDR": self.vault.address,
-                "VAULT_TOKEN": self.vault.root_token,
-                "KEYRAIL_VAULT_MOUNT": self.mount,
-                "KEYRAIL_FEED_POLL": "inline",
-                "KEYRAIL_METRICS": "none",
-            }
-        )
+        return load_settings({**self.env, "KEYRAIL_FEED_POLL": "inline", "KEYRAIL_METRICS": "none"})
+
+    @property
+    def env(self) -> dict[str, str]:
+        config, delivery = self.other_mounts
+        return {
+            "VAULT_ADDR": self.vault.address,
+            "VAULT_TOKEN": self.vault.root_token,
+            "KEYRAIL_VAULT_MOUNT": self.mount,
+            "KEYRAIL_CONFIG_MOUNT": config,
+            "KEYRAIL_DELIVERY_MOUNT": delivery,
+        }
 
     @property
     def admin(self) -> AdminVault:
@@ -73,15 +84,13 @@ class Place:
 
     def keyrail_here(self, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
         """The command in this process: ten times as fast."""
-        own = {"VAULT_ADDR": self.vault.address, "VAULT_TOKEN": self.vault.root_token}
-        return run_here(*arguments, **{**own, "KEYRAIL_VAULT_MOUNT": self.mount, **env})
+        return run_here(*arguments, **{**self.env, **env})
 
     def start(self, *arguments: str, **env: str) -> "subprocess.Popen[str]":
-        own = {"VAULT_ADDR": self.vault.address, "VAULT_TOKEN": self.vault.root_token}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "KEYRAIL_"))}
         return subprocess.Popen(
             [sys.executable, "-c", "from keyrail.triggers.cli import main; main()", *arguments],
-            env={**inherited, **own, "KEYRAIL_VAULT_MOUNT": self.mount, **env},
+            env={**inherited, **self.env, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -104,7 +113,8 @@ class Place:
         return [stored.record.key_id for stored in found if stored is not None and stored.state_at(now) == "active"]
 
     def remove(self) -> None:
-        self.root.sys.disable_secrets_engine(self.mount)
+        for mount in (self.mount, *self.other_mounts):
+            self.root.sys.disable_secrets_engine(mount)
         for function in self.plan.policies:
             self.root.sys.delete_policy(self.plan.name_of(function))
             self.root.auth.approle.delete_role(self.plan.name_of(function))

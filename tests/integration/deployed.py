@@ -69,6 +69,7 @@ class Deployment:
         self.vault, self.folder, self.canary = vault, folder, canary
         self.mount = f"keyrail-{secrets.token_hex(4)}"
         self.config_mount, self.database_mount = f"{self.mount}-config", f"{self.mount}-database"
+        self.delivery_mount = f"{self.mount}-delivery"
         self.instances: list[Instance] = []
         self.root: Any = hvac.Client(vault.address, vault.root_token)
         self._bootstrap()
@@ -82,6 +83,7 @@ class Deployment:
                 "KEYRAIL_VAULT_MOUNT": self.mount,
                 "KEYRAIL_CONFIG_MOUNT": self.config_mount,
                 "KEYRAIL_DATABASE_MOUNT": self.database_mount,
+                "KEYRAIL_DELIVERY_MOUNT": self.delivery_mount,
                 "KEYRAIL_FEED_POLL": "inline",
             }
         )

@@ -17,6 +17,7 @@ from keyrail.dev.openbao import OpenBao
 from keyrail.domain.errors import InvalidArgument, KeyrailError
 from keyrail.domain.key_format import ANY_KEY
 from keyrail.domain.records import Tombstone
+from keyrail.domain.roles import BUILT_IN_ROLES
 
 
 @pytest.fixture
@@ -30,12 +31,12 @@ def outcomes(steps: list[Step]) -> dict[str, str]:
     return {step.what: step.outcome for step in steps}
 
 
-def write_once_ready(place: Place, path: str) -> None:
+def write_once_ready(place: Place, path: str, mount: str = "") -> None:
     """A new mount answers 400 for a moment, while it sets itself up."""
     ends_at = time.monotonic() + 10
     while True:
         try:
-            return place.root.secrets.kv.v2.create_or_update_secret(path, {"a": 1}, mount_point=place.mount)
+            return place.root.secrets.kv.v2.create_or_update_secret(path, {"a": 1}, mount_point=mount or place.mount)
         except hvac.exceptions.InvalidRequest:
             assert time.monotonic() < ends_at
             time.sleep(0.05)
@@ -168,7 +169,8 @@ def test_roles_of_ones_own_are_kept_and_missing_ones_added(place: Place) -> None
     own = {"admin": ["*"], "auditor": ["keys:read"], "data-science": ["ml:*"]}
     place.admin.replace_document(place.mount, "rbac/roles", own, version=1)
     steps, _ = place.bootstrap()
-    assert Step("default roles", "mended", "added issuer, operator, service") in steps
+    missing = ", ".join(role for role in BUILT_IN_ROLES if role not in own)
+    assert Step("default roles", "mended", f"added {missing}") in steps
     roles = place.document("rbac/roles")
     assert (roles["data-science"], roles["auditor"]) == (["ml:*"], ["keys:read"])
     assert "roles" in place.document("feed/head")["ring"]
@@ -192,6 +194,34 @@ def test_a_mount_of_somebody_else_is_left_alone(place: Place) -> None:
     settings = place.admin.get(f"{place.mount}/config")
     assert settings is not None
     assert (settings["cas_required"], settings["max_versions"]) == (False, 0)
+
+
+def test_a_mount_for_deliveries_that_is_somebody_elses_is_left_alone(place: Place) -> None:
+    _, delivery = place.other_mounts
+    place.root.sys.enable_secrets_engine("kv", path=delivery, options={"version": "2"})
+    write_once_ready(place, "their/secret", delivery)
+    with pytest.raises(InvalidArgument, match="is somebody else's"):
+        place.bootstrap()
+    settings = place.admin.get(f"{delivery}/config")
+    assert settings is not None
+    assert (settings["cas_required"], settings["max_versions"]) == (False, 0)
+
+
+def test_a_delivered_key_has_no_history(place: Place) -> None:
+    place.bootstrap()
+    settings = place.admin.get(f"{place.other_mounts[1]}/config")
+    assert settings is not None
+    assert (settings["cas_required"], settings["max_versions"]) == (True, 1)
+
+
+def test_settings_of_our_own_mounts_are_mended(place: Place) -> None:
+    place.bootstrap()
+    for mount in place.other_mounts:
+        place.root.secrets.kv.v2.create_or_update_secret("acme/gateway", {"a": 1}, cas=0, mount_point=mount)
+        place.admin.put(f"{mount}/config", cas_required=False)
+    steps, _ = place.bootstrap()
+    mended = {step.what: step.note for step in steps if step.outcome != "kept"}
+    assert mended == {f"settings of {mount}/": "cas_required" for mount in place.other_mounts}
 
 
 def test_a_mount_of_another_kind_is_refused(place: Place) -> None:

@@ -15,13 +15,13 @@ import pytest
 from bootstrapping import FUNCTIONS, Place
 
 from keyrail.adapters.vault_checks import VaultChecks
-from keyrail.adapters.vault_setup import Plan, read_policies
+from keyrail.adapters.vault_setup import read_policies
 from keyrail.dev.openbao import OpenBao
 
 TWO = ("issue_key", "rotate")  # all seven would only be more of the same
-# mount, settings, two policies, two roles, pepper, roles, feed; then claim, index, record, mark; then two secret ids
-WRITES = 9 + 4 + 2
-CLAIM = 10  # the first of the admin key's writes
+# 3 mounts and their settings, 2 policies, 2 roles, pepper, roles, feed; claim, index, record, mark; 2 secret ids
+WRITES = 13 + 4 + 2
+CLAIM = 14  # the first of the admin key's writes
 
 
 class KillingProxy:
@@ -114,7 +114,7 @@ def run_until(place: Place, functions: Path, folder: Path, number: int, moment: 
 
 def assert_whole(place: Place, functions: Path, folder: Path) -> None:
     """Everything is there and in order, and of all admin keys ever made only the one in the file is alive."""
-    plan = Plan(read_policies(functions), place.mount)
+    plan = place.plan_of(read_policies(functions))
     for what, check in VaultChecks(place.admin, plan, is_tls=False, is_loopback=True).of_setup():
         assert check(), what
     key = (folder / "admin.key").read_text().strip()

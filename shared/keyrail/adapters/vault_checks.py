@@ -12,7 +12,7 @@ from typing import Any
 
 from keyrail.adapters.vault_admin import AdminVault
 from keyrail.adapters.vault_admin_key import MARKER
-from keyrail.adapters.vault_setup import CONFIG_MOUNT_SETTINGS, MOUNT_SETTINGS, Plan, is_pepper, role_settings
+from keyrail.adapters.vault_setup import MOUNT_SETTINGS, Plan, is_pepper, role_settings
 from keyrail.domain.roles import BUILT_IN_ROLES
 
 CLOCK_SECONDS = 5.0  # keys begin and end by each function's own clock; JWT logins allow 60 s
@@ -46,7 +46,8 @@ class VaultChecks:
     def of_setup(self) -> Iterator[Check]:
         plan = self.plan
         yield f"mount {plan.mount}/", partial(self._mount, plan.mount, MOUNT_SETTINGS)
-        yield f"mount {plan.config_mount}/", partial(self._mount, plan.config_mount, CONFIG_MOUNT_SETTINGS)
+        for mount, settings in plan.other_mounts().items():
+            yield f"mount {mount}/", partial(self._mount, mount, settings)
         for function in plan.policies:
             yield f"policy {plan.name_of(function)}", partial(self._policy, function)
         yield f"auth method {plan.auth_mount}/", self._auth_method

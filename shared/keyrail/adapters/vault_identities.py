@@ -56,6 +56,7 @@ def _env(plan: Plan, role_id: str, secret_id_file: Path) -> str:
         "KEYRAIL_VAULT_MOUNT": plan.mount,
         "KEYRAIL_CONFIG_MOUNT": plan.config_mount,
         "KEYRAIL_DATABASE_MOUNT": plan.database_mount,
+        "KEYRAIL_DELIVERY_MOUNT": plan.delivery_mount,
     }
     return "\n".join(f"{name}={value}" for name, value in settings.items())
 

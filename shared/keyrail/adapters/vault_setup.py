@@ -19,9 +19,11 @@ from keyrail.domain.errors import InvalidArgument, Unavailable
 from keyrail.domain.roles import BUILT_IN_ROLES
 
 MOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+DESCRIPTION = "Keyrail"  # of the mounts that we make
 POLICY_FILES_MOUNT = "keyrail"  # the mount that functions/*/policy.hcl speak of
 MOUNT_SETTINGS = {"cas_required": True, "max_versions": 1}  # docs/concepts.md "The record"
 CONFIG_MOUNT_SETTINGS = {"cas_required": True, "max_versions": KEPT_VERSIONS}
+DELIVERY_MOUNT_SETTINGS = {"cas_required": True, "max_versions": 1}  # no old key lies about, not even as a history
 MOUNT_READY_SECONDS = 10.0  # a new KV v2 mount answers 400 for a moment, while it sets itself up
 TOKEN_TTL_SECONDS = 15 * 60  # batch tokens can't be revoked: the longest that a stolen one works
 ROLE_SETTINGS: dict[str, Any] = {
@@ -53,9 +55,10 @@ class Plan:
     auth_mount: str = "approle"
     config_mount: str = "keyrail-config"
     database_mount: str = "database"
+    delivery_mount: str = "keyrail-delivery"
 
     def __post_init__(self) -> None:
-        for name in (self.mount, self.auth_mount, self.config_mount, self.database_mount):
+        for name in (self.mount, self.auth_mount, self.config_mount, self.database_mount, self.delivery_mount):
             if not MOUNT.fullmatch(name):
                 raise InvalidArgument(f"A mount's name must match {MOUNT.pattern}.")
         if not self.policies:
@@ -71,11 +74,16 @@ class Plan:
             text = text.replace(f'path "{in_files}/', f'path "{here}/')
         return text
 
+    def other_mounts(self) -> dict[str, dict[str, Any]]:
+        """Those that stand beside the one of the records, with their settings."""
+        return {self.config_mount: CONFIG_MOUNT_SETTINGS, self.delivery_mount: DELIVERY_MOUNT_SETTINGS}
+
     def _mounts(self) -> dict[str, str]:
         """Ours by what the files call them."""
         return {
             POLICY_FILES_MOUNT: self.mount,
             "keyrail-config": self.config_mount,
+            "keyrail-delivery": self.delivery_mount,
             "database": self.database_mount,
         }
 
@@ -89,8 +97,9 @@ def set_up(vault: AdminVault, plan: Plan) -> Iterator[Step]:
     """Each step is done when it is yielded. Raises: Unavailable, PermissionDenied, InvalidArgument."""
     yield _mount(vault, plan.mount)
     yield _mount_settings(vault, plan.mount)
-    yield _mount(vault, plan.config_mount)
-    yield _config_mount_settings(vault, plan.config_mount)
+    for mount, settings in plan.other_mounts().items():
+        yield _mount(vault, mount)
+        yield _other_mount_settings(vault, mount, settings)
     for function in plan.policies:
         yield _policy(vault, plan.name_of(function), plan.policy_of(function))
     yield _approle(vault, plan.auth_mount)
@@ -105,7 +114,7 @@ def _mount(vault: AdminVault, mount: str) -> Step:
     what = f"mount {mount}/"
     there = (vault.get("sys/mounts") or {}).get(f"{mount}/")
     if there is None:
-        vault.put(f"sys/mounts/{mount}", type="kv", options={"version": "2"}, description="Keyrail")
+        vault.put(f"sys/mounts/{mount}", type="kv", options={"version": "2"}, description=DESCRIPTION)
         return Step(what, "made", "KV version 2")
     if there["type"] != "kv" or (there["options"] or {}).get("version") != "2":
         raise InvalidArgument(f"{mount}/ is no KV version 2 mount. Choose another with --mount.")
@@ -130,16 +139,17 @@ def _mount_settings(vault: AdminVault, mount: str) -> Step:
     return Step(what, "mended", ", ".join(f"{name} was {str(value).lower()}" for name, value in wrong.items()))
 
 
-def _config_mount_settings(vault: AdminVault, mount: str) -> Step:
-    """Whoever made it otherwise lost history, not values: nothing is lost by mending it."""
+def _other_mount_settings(vault: AdminVault, mount: str, wanted: dict[str, Any]) -> Step:
     what = f"settings of {mount}/"
     there = _settings_once_ready(vault, mount)
-    wrong = [name for name, value in CONFIG_MOUNT_SETTINGS.items() if there.get(name) != value]
+    wrong = [name for name, value in wanted.items() if there.get(name) != value]
     if not wrong:
         return Step(what, "kept")
-    vault.put(f"{mount}/config", **CONFIG_MOUNT_SETTINGS)
-    is_new = there.get("max_versions") in (None, 0) and not there.get("cas_required")
-    return Step(what, "made" if is_new else "mended", ", ".join(wrong))
+    is_used = bool(vault.names(f"{mount}/metadata/"))
+    if is_used and (vault.get("sys/mounts") or {}).get(f"{mount}/", {}).get("description") != DESCRIPTION:
+        raise InvalidArgument(f"{mount}/ is somebody else's: {', '.join(wrong)} would change for whoever uses it.")
+    vault.put(f"{mount}/config", **wanted)
+    return Step(what, "mended" if is_used else "made", ", ".join(wrong))
 
 
 def _settings_once_ready(vault: AdminVault, mount: str) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Bootstrap:
             self.auth_mount,
             settings.config_mount,
             settings.database_mount,
+            settings.delivery_mount,
         )
         vault = AdminVault(vault_config(settings))
         services = build_services(settings)

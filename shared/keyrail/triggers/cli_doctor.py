@@ -40,7 +40,12 @@ def doctor(functions: Path, mount: str | None, auth_mount: str, identities: Path
     settings = admin_settings(mount)
     config = vault_config(settings)
     plan = Plan(
-        read_policies(functions), settings.vault_mount, auth_mount, settings.config_mount, settings.database_mount
+        read_policies(functions),
+        settings.vault_mount,
+        auth_mount,
+        settings.config_mount,
+        settings.database_mount,
+        settings.delivery_mount,
     )
     checks = VaultChecks(AdminVault(config), plan, is_tls=config.url.scheme == "https", is_loopback=config.is_loopback)
     report = _Report(as_json)
