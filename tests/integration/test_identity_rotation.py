@@ -9,6 +9,7 @@ import hvac
 import pytest
 
 from keyrail.adapters import vault_identity_rotation
+from keyrail.adapters.private_files import write_private
 from keyrail.adapters.vault_admin import AdminVault
 from keyrail.adapters.vault_config import VaultConfig
 from keyrail.adapters.vault_identities import read_identity, write_identities
@@ -149,7 +150,7 @@ def effects(identities: Identities, monkeypatch: pytest.MonkeyPatch) -> Iterator
         return call
 
     monkeypatch.setattr(identities.vault, "put", counted(identities.vault.put))
-    monkeypatch.setattr(vault_identity_rotation, "write_private", counted(vault_identity_rotation.write_private))
+    monkeypatch.setattr(vault_identity_rotation, "write_private", counted(write_private))
     for name in ("replace", "unlink"):
         monkeypatch.setattr(Path, name, counted(getattr(Path, name)))
     yield state

@@ -18,6 +18,7 @@ from keyrail.adapters.vault_session import VaultSession
 from keyrail.domain.events import LifecycleEvent
 from keyrail.event_delivery import EventsReport, deliver_events
 from keyrail.operations import issue_key, rotate_due
+from keyrail.ports import Services
 from vault_mount import NOW, Mount
 from vault_world import VaultWorld, vault_world
 
@@ -202,3 +203,18 @@ def test_validation_touches_neither_outbox_nor_receiver(world: VaultWorld, recei
     assert world.call(validate_key.OPERATION, key=issued.key).valid
     assert not [path for _, path in mount.audited()[before:] if "outbox" in path]
     assert receiver.requests() == []
+
+
+def test_the_policies_allow_to_put_and_only_rotate_to_send(world: VaultWorld, receiver: Receiver, mount: Mount) -> None:
+    functions = Path(__file__).parents[2] / "functions"
+
+    def under_policy_of(function: str) -> Services:
+        rules = (functions / function / "policy.hcl").read_text().replace('"keyrail/', '"MOUNT/')
+        return world.new_services(VAULT_TOKEN=mount.token(rules))
+
+    world.services = under_policy_of("issue_key")
+    issue(world, 2)
+    assert flush(world) == EventsReport(sent=0, waiting=None)
+    assert receiver.requests() == []
+    world.services = under_policy_of("rotate")
+    assert flush(world) == EventsReport(sent=2, waiting=0)

@@ -60,11 +60,13 @@ def test_new_digests_use_the_new_version_and_old_keys_go_on(world: VaultWorld, p
     assert pepper.status() == PepperStatus(current=2, keys_by_version={1: 1, 2: 1}, looked_at=2)
 
 
-def test_an_instance_that_has_not_heard_of_it_reads_it_when_it_meets_it(world: VaultWorld, pepper: PepperAdmin) -> None:
+def test_an_instance_that_has_not_heard_of_it_reads_it_when_it_meets_it(
+    world: VaultWorld, pepper: PepperAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     issued, others = issue(world), world.new_services()
     assert code(issued.key, others) is Code.VALID
     published: list[str] = []
-    pepper.services.feed.publish = published.append  # type: ignore[method-assign]
+    monkeypatch.setattr(pepper.services.feed, "publish", published.append)
     pepper.rotate()
     assert published == ["pepper"]
     world.services = world.new_services()
@@ -158,14 +160,16 @@ def test_of_rotations_side_by_side_each_adds_a_version_or_says_that_it_lost(pepp
     assert len(set(versions(mount).values())) == len(versions(mount))
 
 
-def test_a_write_whose_answer_was_lost_is_looked_up(pepper: PepperAdmin, mount: Mount) -> None:
+def test_a_write_whose_answer_was_lost_is_looked_up(
+    pepper: PepperAdmin, mount: Mount, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write = pepper.vault.replace_document
 
     def written_without_an_answer(*given: Any) -> bool:
         write(*given)
         raise Unavailable("no answer")
 
-    pepper.vault.replace_document = written_without_an_answer  # type: ignore[method-assign]
+    monkeypatch.setattr(pepper.vault, "replace_document", written_without_an_answer)
     assert pepper.rotate().outcome == "made"
     assert list(versions(mount)) == ["1", "2"]
 

@@ -47,7 +47,7 @@ def swept(world: VaultWorld) -> Sweeping:
 
 
 def issue(world: VaultWorld, tenant: str = "acme", **rotation: Any) -> str:
-    asked = {"lifetime_seconds": 300 * DAY} | ({"rotation": rotation} if rotation else {})
+    asked: dict[str, Any] = {"lifetime_seconds": 300 * DAY} | ({"rotation": rotation} if rotation else {})
     key_id: str = world.call(issue_key.OPERATION, tenant=tenant, owner="ml-team", name="a key", **asked).key_id
     return key_id
 
@@ -202,7 +202,8 @@ def test_pages_join_without_a_gap(world: VaultWorld) -> None:
         (keys.list_index, ["/".join(name) for name in sorted((r.tenant, r.key_id) for r in records)]),
     ):
         for limit in (1, 3, 12, 13, PAGE):
-            found, after = [], None
+            found: list[str] = []
+            after = None
             while True:
                 page = listed(after, limit)
                 assert len(page.key_ids) <= limit

@@ -176,7 +176,7 @@ def test_what_waits_is_left_unsaid_where_the_store_can_not_tell() -> None:
     assert World().deliver(outbox=Broken("waiting")) == EventsReport(sent=1, waiting=None)
 
 
-def test_killed_between_post_and_removal_it_is_sent_again_under_the_same_id() -> None:
+def test_killed_between_post_and_removal_it_is_sent_again_under_the_same_id(monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
         pass
 
@@ -184,10 +184,9 @@ def test_killed_between_post_and_removal_it_is_sent_again_under_the_same_id() ->
         raise Killed
 
     world = World(event(1), event(2))
-    world.outbox.remove = kill  # type: ignore[method-assign]
-    with pytest.raises(Killed):
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(world.outbox, "remove", kill)
         world.deliver()
-    del world.outbox.remove  # type: ignore[method-assign]
     world.clock.seconds += 3600
     assert world.deliver() == EventsReport(sent=2, waiting=0)
     assert world.sink.taken == ids(1, 1, 2)
