@@ -56,17 +56,43 @@ def test_a_functions_directory_holds_everything_it_needs_and_nothing_else(functi
 
 
 @for_each_function
-def test_function_yaml_says_what_the_first_operation_says(function: str) -> None:
-    told, operation = yaml.safe_load(text_of(f"functions/{function}/function.yaml")), offered_by(function)[0]
-    assert (told["name"], told["method"], told["route"]) == (operation.name, operation.method, operation.path)
-    assert told["entry_point"] == "handler"
+def test_function_yaml_says_what_its_operations_say(function: str) -> None:
+    told = yaml.safe_load(text_of(f"functions/{function}/function.yaml"))
+    assert (told["name"], told["entry_point"]) == (function, "handler")
+    assert [(route["operation"], route["method"], route["path"]) for route in told["routes"]] == [
+        (operation.name, operation.method, operation.path) for operation in offered_by(function)
+    ]
 
 
 @for_each_function
 def test_function_yaml_has_every_field_that_the_contract_names_and_no_other(function: str) -> None:
     contract = text_of("functions/README.md").partition("`function.yaml`:")[2]
-    known = {name for row in rows(contract) for name in names_in(row[0])}
-    assert set(yaml.safe_load(text_of(f"functions/{function}/function.yaml"))) == known
+    own, of_route = (
+        {name for row in rows(part) for name in names_in(row[0])} for part in contract.split("An entry of `routes`:")
+    )
+    told = yaml.safe_load(text_of(f"functions/{function}/function.yaml"))
+    assert set(told) == own
+    for route in told["routes"]:
+        assert set(route) == of_route
+
+
+@for_each_function
+def test_a_function_ends_no_tick_before_its_time(function: str) -> None:
+    """What the clock calls has a budget, and its platform must give it that."""
+    told = yaml.safe_load(text_of(f"functions/{function}/function.yaml"))
+    for operation in offered_by(function):
+        budget = operation.request.model_fields.get("budget_seconds")
+        assert budget is None or budget.default < told["timeout_seconds"]
+
+
+def test_the_clock_calls_what_takes_its_events() -> None:
+    scheduled = {
+        route["operation"]
+        for function in FUNCTIONS
+        for route in yaml.safe_load(text_of(f"functions/{function}/function.yaml"))["routes"]
+        if route["schedule"] is not None
+    }
+    assert scheduled == {operation.name for operation in CATALOGUE if operation.takes_events}
 
 
 @for_each_function

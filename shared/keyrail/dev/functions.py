@@ -28,6 +28,14 @@ def find_functions(folder: Path) -> dict[str, Path]:
     return {file.parent.name: file for file in sorted(folder.glob("*/main.py"))}
 
 
+def function_of_operation(sources: Mapping[str, Path]) -> dict[str, str]:
+    """The function's name by the names of the operations that it offers, as its function.yaml says."""
+    import yaml
+
+    told = {name: yaml.safe_load((main.parent / "function.yaml").read_text()) for name, main in sources.items()}
+    return {route["operation"]: name for name, each in told.items() for route in each["routes"]}
+
+
 def environment(vault_address: str, identity: Mapping[str, str]) -> dict[str, str]:
     """What a function may know: the settings of Keyrail you have set, its own identity, and no token of yours."""
     ours = {k: v for k, v in os.environ.items() if k.startswith("KEYRAIL_") and not k.startswith(_OWN)}

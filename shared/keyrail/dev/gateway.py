@@ -17,6 +17,7 @@ from keyrail.triggers.strict_json import MAX_BODY_BYTES
 
 SLACK_BYTES = 1024  # a body just over the limit reaches the function, whose 413 says more than ours
 TIMEOUT_SECONDS = 15  # for a whole request to come in, and for a function to begin its answer
+TICK_SECONDS = 65  # what the clock calls answers when its budget is used up
 IDLE_TIMEOUT = "1s"  # gunicorn closes an idle connection after 2 s; ours must never be sent on just then
 PROBES = ("livez", "readyz", "metrics")
 
@@ -48,7 +49,8 @@ def environment(folder: Path) -> dict[str, str]:
 def configuration(
     port: int, operations: Iterable[Operation], ports: Mapping[str, int], docs: Path | None = None
 ) -> str:
-    """Caddy's JSON; `ports` by function name. Nothing but 127.0.0.1 is listened on, and no admin endpoint."""
+    """Caddy's JSON; `ports` by operation, those of one function the same. Nothing but 127.0.0.1 is listened on, and
+    there is no admin endpoint."""
     server = {
         "listen": [f"127.0.0.1:{port}"],
         "protocols": ["h1"],
@@ -77,7 +79,10 @@ def _operation_routes(operations: Iterable[Operation], ports: Mapping[str, int])
     for path in sorted(by_path, key=lambda path: path.count("{")):
         matches = {"path_regexp": {"pattern": f"^{by_path[path][0].route()}$"}}
         routes += [
-            {"match": [{"method": [operation.method], **matches}], "handle": _to(ports[operation.name])}
+            {
+                "match": [{"method": [operation.method], **matches}],
+                "handle": _to(ports[operation.name], _seconds(operation)),
+            }
             for operation in by_path[path]
         ]
         allowed = ", ".join(sorted(operation.method for operation in by_path[path]))
@@ -86,7 +91,11 @@ def _operation_routes(operations: Iterable[Operation], ports: Mapping[str, int])
     return routes
 
 
-def _to(port: int) -> list[dict[str, Any]]:
+def _seconds(operation: Operation) -> int:
+    return TICK_SECONDS if operation.takes_events else TIMEOUT_SECONDS
+
+
+def _to(port: int, seconds: int = TIMEOUT_SECONDS) -> list[dict[str, Any]]:
     limit = MAX_BODY_BYTES + SLACK_BYTES
     proxy = {
         "handler": "reverse_proxy",
@@ -94,7 +103,7 @@ def _to(port: int) -> list[dict[str, Any]]:
         "request_buffers": limit,
         "transport": {
             "protocol": "http",
-            "response_header_timeout": f"{TIMEOUT_SECONDS}s",
+            "response_header_timeout": f"{seconds}s",
             "keep_alive": {"idle_timeout": IDLE_TIMEOUT},
         },
     }
@@ -102,7 +111,7 @@ def _to(port: int) -> list[dict[str, Any]]:
 
 
 def _probe_routes(ports: Mapping[str, int]) -> list[dict[str, Any]]:
-    """/health/<function>/livez and so on."""
+    """/health/<operation>/livez and so on: of the function that offers it."""
     return [
         {
             "match": [{"method": ["GET"], "path": [f"/health/{name}/{probe}" for probe in PROBES]}],

@@ -19,7 +19,14 @@ from keyrail.adapters.private_files import read_private, write_private
 from keyrail.adapters.vault_identities import read_identity
 from keyrail.dev import gateway
 from keyrail.dev.api_page import NoAssets, write_api_page
-from keyrail.dev.functions import Function, answers, environment, find_functions, wait_until_ready
+from keyrail.dev.functions import (
+    Function,
+    answers,
+    environment,
+    find_functions,
+    function_of_operation,
+    wait_until_ready,
+)
 from keyrail.dev.openbao import OpenBao
 from keyrail.dev.ports import free_ports
 from keyrail.dev.processes import Child
@@ -166,7 +173,9 @@ class System:
         folder = self.folder / "gateway"
         folder.mkdir(exist_ok=True, mode=0o700)
         config = folder / "caddy.json"
-        ports = {function.name: function.port for function in self._functions}
+        port_of = {function.name: function.port for function in self._functions}
+        offered = function_of_operation(find_functions(self._sources))
+        ports = {operation: port_of[function] for operation, function in offered.items() if function in port_of}
         operations = [operation for operation in CATALOGUE if operation.name in ports]
         config.write_text(gateway.configuration(self._port, operations, ports, self._api_page()))
         log = self.folder / "logs" / "gateway.log"
