@@ -2,6 +2,7 @@
 is refused, also after the function was killed in between."""
 
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -109,11 +110,9 @@ def functions(deployment: Deployment, postgres: PostgreSQL) -> Iterator[tuple[De
 
 
 @pytest.fixture
-def database(
-    functions: tuple[Deployment, Proxy], postgres: PostgreSQL, request: pytest.FixtureRequest
-) -> Iterator[Database]:
+def database(functions: tuple[Deployment, Proxy], postgres: PostgreSQL) -> Iterator[Database]:
     deployment, proxy = functions
-    role = f"acme_{abs(hash(request.node.name)) % 10**8}"
+    role = f"acme_{secrets.token_hex(4)}"
     postgres.make_user(role)
     deployment.root.write(
         f"{deployment.database_mount}/static-roles/{role}", db_name="orders", username=role, rotation_period="8760h"

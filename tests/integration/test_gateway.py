@@ -119,6 +119,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         ("POST", "/v1/keys/abc/rotate", "rotate"),
         ("POST", "/v1/keys/abc/revoke", "revoke_key"),
         ("PATCH", "/v1/keys/abc", "update_key"),
+        ("GET", "/v1/config/models", "read_config"),
+        ("GET", "/v1/config/models/openai/a/b/c/d?tenant=acme", "read_config"),
+        ("PUT", "/v1/config/models/openai", "write_config"),
     ],
 )
 def test_each_operation_reaches_its_function_as_it_was_sent(

@@ -220,7 +220,7 @@ def test_writing_and_destroying_take_scopes_of_their_own(configs: Configs) -> No
     configs.written("db", destroy_versions="all", by=both)
 
 
-def test_another_tenants_config_is_unknown(configs: Configs) -> None:
+def test_another_tenants_config_is_unknown(configs: Configs, output: Any) -> None:
     configs.written("db", value="of acme")
     foreign = configs.key("config:*", tenant="other")
     there, nowhere = configs.get("db", by=foreign).json, configs.get("xx", by=foreign).json
@@ -229,6 +229,8 @@ def test_another_tenants_config_is_unknown(configs: Configs) -> None:
         "detail": nowhere["detail"].replace("xx", "db"),
     }
     assert code_of(configs.get("db", by=foreign)) == (404, "CONFIG_NOT_FOUND")
+    denied = [line for line in output.lines("audit") if line["event"] == "access.denied"]
+    assert [line["operation"] for line in denied] == ["read_config"] * 3
     assert code_of(configs.put("db", value=1, if_match="*", by=foreign)) == (403, "OTHER_TENANT")
     assert code_of(configs.put("db", destroy_versions="all", by=foreign)) == (403, "OTHER_TENANT")
     own = Configs(configs.deployment, "other")

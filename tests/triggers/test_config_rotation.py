@@ -10,7 +10,6 @@ import pytest
 from configs import Configs, code_of
 from deployment import Deployment
 
-from conftest import Output
 from keyrail import bootstrap
 from keyrail.adapters.memory_outbox import MemoryEventOutbox
 from keyrail.domain.errors import InvalidArgument, Unavailable
@@ -260,9 +259,10 @@ def test_while_it_is_leased_nobody_else_runs_it_or_writes_over_it(
 ) -> None:
     configs.written("db", value={}, rotation={"kind": "counter", "interval_seconds": 60})
     configs.deployment.wait(60)
-    with monkeypatch.context() as patched, pytest.raises(_Killed):
+    with monkeypatch.context() as patched:
         patched.setattr(counter, "rotate", _raise_killed)
-        configs.tick()
+        with pytest.raises(_Killed):
+            configs.tick()
     assert counts(configs.tick()) == {"skipped": 1}
     assert code_of(configs.put("db", value={}, if_match="*")) == (409, "ROTATION_IN_PROGRESS")
     configs.deployment.wait(31)
@@ -276,7 +276,7 @@ def _raise_killed(_asked: object) -> Any:
 
 @pytest.mark.parametrize("fails", [Unavailable("no answer"), ValueError("hunter2")])
 def test_a_failure_is_told_put_off_and_stops_nobody_else(
-    configs: Configs, counter: Counter, output: Output, fails: Exception
+    configs: Configs, counter: Counter, output: Any, fails: Exception
 ) -> None:
     configs.written("bad", value={"password": "first"}, rotation={"kind": "counter", "interval_seconds": 3600})
     configs.written("good", value="first", rotation=EVERY_HOUR)
@@ -320,7 +320,7 @@ def test_a_kind_that_is_installed_no_more_fails_alone(configs: Configs, counter:
     assert code_of(configs.get("db")) == (503, "ROTATOR_FAILED")
 
 
-def test_an_event_and_an_audit_line_for_each_change_and_no_value_in_any(configs: Configs, output: Output) -> None:
+def test_an_event_and_an_audit_line_for_each_change_and_no_value_in_any(configs: Configs, output: Any) -> None:
     configs.written("db", value="hunter2-first", rotation=EVERY_HOUR)
     configs.written("db", value="hunter2-second", if_match=1)
     configs.written("db", restore_version=1, if_match=2)

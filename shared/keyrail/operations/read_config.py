@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from keyrail.credential_rotation import find_rotator
 from keyrail.domain import config_fields, fields
-from keyrail.domain.access import Caller
+from keyrail.domain.access import FOREIGN, Caller
 from keyrail.domain.config import ConfigDocument, StoredConfig
 from keyrail.domain.config_fields import ConfigRotationView, ConfigVersionView, JsonValue, WithSchemaShown
 from keyrail.domain.errors import NotFound
@@ -54,7 +54,9 @@ def run(request: ReadConfigRequest, caller: Caller, services: Services) -> ReadC
     tenant = request.tenant or caller.tenant
     note(tenant=tenant, config=request.name)
     caller.require_scope(f"{SCOPE}:{request.name}")
-    newest = services.configs.find(tenant, request.name) if caller.acts_in(tenant) else StoredConfig(None, 0)
+    if not caller.acts_in(tenant):
+        raise _not_found(request, FOREIGN)  # whether it is there or not: nobody looks
+    newest = services.configs.find(tenant, request.name)
     if newest.document is None:
         raise _not_found(request)
     if request.history:
@@ -110,9 +112,11 @@ def _reply(
     )
 
 
-def _not_found(request: ReadConfigRequest) -> NotFound:
+def _not_found(request: ReadConfigRequest, detail: str = "") -> NotFound:
     version = "" if request.version is None else f", or its version {request.version} is kept no more"
-    return NotFound(f"There is no config {request.name} in a tenant of yours{version}.", code="CONFIG_NOT_FOUND")
+    return NotFound(
+        f"There is no config {request.name} in a tenant of yours{version}.", code="CONFIG_NOT_FOUND", detail=detail
+    )
 
 
 OPERATION = Operation(
