@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import functions_framework
@@ -14,18 +15,22 @@ from deployment import SETTINGS, Deployment, MovedClock
 from flask.testing import FlaskClient
 
 from keyrail import bootstrap
+from keyrail.dev.functions import find_functions, function_of_operation
 from keyrail.settings import load_settings
 from keyrail.telemetry import JsonFormatter, audit_logger, configure_logging
 
 
 @pytest.fixture(scope="session")
 def client_of() -> Callable[[str], FlaskClient]:
+    mains = find_functions(Path("functions"))
+    functions = function_of_operation(mains)
+
     @cache
-    def client(operation: str) -> FlaskClient:
-        app = functions_framework.create_app("handler", f"functions/{operation}/main.py", "http")
+    def client(function: str) -> FlaskClient:
+        app = functions_framework.create_app("handler", str(mains[function]), "http")
         return app.test_client()  # type: ignore[no-any-return]
 
-    return client
+    return lambda operation: client(functions[operation])
 
 
 @pytest.fixture

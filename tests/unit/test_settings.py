@@ -36,7 +36,8 @@ def test_vaults_own_variables_keep_their_names() -> None:
     usual = {"ADDR", "TOKEN", "NAMESPACE", "CACERT", "CLIENT_CERT", "CLIENT_KEY", "SKIP_VERIFY"}
     names = {str(field.alias) for field in Settings.model_fields.values()}
     assert {name for name in names if name.startswith("VAULT_")} == {f"VAULT_{name}" for name in usual}
-    assert all(re.fullmatch(r"(VAULT|KEYRAIL)_[A-Z_]+", name) for name in names)
+    assert {name for name in names if name.startswith("K_")} == {"K_SINK", "K_CE_OVERRIDES", "K_CA_CERTS"}  # Knative's
+    assert all(re.fullmatch(r"(VAULT|KEYRAIL|K)_[A-Z_]+", name) for name in names)
 
 
 VALUES = {
@@ -51,6 +52,19 @@ VALUES = {
     "KEYRAIL_MAX_STALE_SECONDS": ("max_stale_seconds", "60", 60),
     "KEYRAIL_CACHE_TTL_SECONDS": ("cache_ttl_seconds", "0", 0),
     "KEYRAIL_CACHE_MAX_KEYS": ("cache_max_keys", "5", 5),
+    "KEYRAIL_ROTATION_LEASE_SECONDS": ("rotation_lease_seconds", "600", 600),
+    "KEYRAIL_DELIVERY_MOUNT": ("delivery_mount", "delivered", "delivered"),
+    "KEYRAIL_CONFIG_MOUNT": ("config_mount", "configs", "configs"),
+    "KEYRAIL_DATABASE_MOUNT": ("database_mount", "postgres", "postgres"),
+    "KEYRAIL_SINK_DIR": ("sink_dir", "/var/keys", "/var/keys"),
+    "K_SINK": ("event_sink", "https://events.example.com/in", "https://events.example.com/in"),
+    "K_CE_OVERRIDES": ("event_overrides", '{"extensions": {}}', '{"extensions": {}}'),
+    "K_CA_CERTS": ("event_sink_ca", "PEM", "PEM"),
+    "KEYRAIL_EVENT_MODE": ("event_mode", "structured", "structured"),
+    "KEYRAIL_TICK_OIDC_ISSUER": ("tick_oidc_issuer", "https://issuer.example.com", "https://issuer.example.com"),
+    "KEYRAIL_TICK_OIDC_AUDIENCE": ("tick_oidc_audience", "keyrail", "keyrail"),
+    "KEYRAIL_TICK_OIDC_SUBJECT": ("tick_oidc_subject", "a-scheduler", "a-scheduler"),
+    "KEYRAIL_TICK_OIDC_JWKS": ("tick_oidc_jwks", "/etc/keys.json", "/etc/keys.json"),
     "KEYRAIL_METRICS": ("metrics", "none", "none"),
     "KEYRAIL_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG"),
     "VAULT_ADDR": ("vault_addr", "https://vault.example.com:8200/", "https://vault.example.com:8200/"),
