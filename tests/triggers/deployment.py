@@ -1,4 +1,4 @@
-"""The seven functions over one memory store, called through functions-framework as a client would, at a clock that
+"""All functions over one memory store, called through functions-framework as a client would, at a clock that
 tests move. Every call comes PAUSE_SECONDS after the one before, so that a change is seen by the next call."""
 
 from collections.abc import Callable, Mapping
@@ -19,6 +19,7 @@ PAUSE_SECONDS = 2.0  # more than the feed's poll
 SETTINGS = {"KEYRAIL_STORE": "memory", "KEYRAIL_FEED_POLL": "inline", "KEYRAIL_LOG_LEVEL": "INFO"}
 OPERATIONS = {operation.name: operation for operation in CATALOGUE}
 ADMIN = "the admin's key"
+CONFIG = "models/openai"
 UNKNOWN_ID = "0Keyrail0Nobody0"
 
 
@@ -65,7 +66,7 @@ class Deployment:
         self.clock.seconds += PAUSE_SECONDS
         offered = OPERATIONS[operation]
         message: dict[str, Any] = {
-            "path": offered.path.replace("{key_id}", key_id),
+            "path": offered.path.replace("{key_id}", key_id).replace("{name}", CONFIG),
             "method": offered.method,
             "query_string": query,
             "headers": {**_bearer(self.admin if by == ADMIN else by), **(headers or {})},

@@ -11,6 +11,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "rotate": {"grace_seconds": 60},
     "revoke_key": {"reason": "leaked"},
     "update_key": {"name": "b"},
+    "rotate_due": {"budget_seconds": 30},
+    "sweep": {"unused_days": 30},
+    "write_config": {"tenant": "acme", "value": {}},
 }
 TAKING_A_BODY = list(BODIES)
 

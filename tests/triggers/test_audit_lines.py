@@ -23,7 +23,7 @@ def test_the_life_of_a_key(deployment: Deployment, output: Any, admin_id: str) -
     deployment.do("rotate", issued.key_id)
     deployment.do("update_key", issued.key_id, {"state": "disabled", "state_reason": "why", "labels": {}})
     deployment.do("revoke_key", issued.key_id, {"reason": "leaked"})
-    same = {"key_id": issued.key_id, "tenant": "acme", "actor": admin_id}
+    same = {"subject": issued.key_id, "tenant": "acme", "actor": admin_id}
     events = [line["event"] for line in output.lines("audit")]
     assert events == ["key.issued", "rotation.promoted", "key.updated", "key.revoked"]
     told = {name: event(output, name) for name in events}
@@ -31,7 +31,7 @@ def test_the_life_of_a_key(deployment: Deployment, output: Any, admin_id: str) -
     assert ids == {line["correlation_id"] for line in output.lines("request")}
     assert told == {
         "key.issued": same | {"owner": "ml-team"},
-        "rotation.promoted": same,
+        "rotation.promoted": same | {"generation": 2},
         "key.updated": same | {"state": "disabled", "fields": ["labels", "state", "state_reason"]},
         "key.revoked": same | {"reason": "leaked", "repeated": False},
     }
@@ -51,7 +51,7 @@ def test_a_replayed_issue_says_so(deployment: Deployment, output: Any) -> None:
         deployment.call("issue_key", {"tenant": "acme", "owner": "o", "name": "n", "idempotency_key": "i-1"})
     first, again = output.lines("audit")
     assert (first["event"], "repeated" in first) == ("key.issued", False)
-    assert (again["event"], again["key_id"], again["repeated"]) == ("key.issued", first["key_id"], True)
+    assert (again["event"], again["subject"], again["repeated"]) == ("key.issued", first["subject"], True)
 
 
 def test_reading_and_validating_change_nothing(deployment: Deployment, output: Any) -> None:
@@ -69,7 +69,12 @@ class TestDenials:
     def test_a_missing_scope(self, deployment: Deployment, output: Any, operation: str) -> None:
         target, plain = deployment.issue(), deployment.issue()
         output.clear()
-        bodies = {"issue_key": {"owner": "o", "name": "n"}, "validate_key": {"key": "x"}, "update_key": {"name": "n"}}
+        bodies = {
+            "issue_key": {"owner": "o", "name": "n"},
+            "validate_key": {"key": "x"},
+            "update_key": {"name": "n"},
+            "write_config": {"value": 1},
+        }
         reply = deployment.call(operation, bodies.get(operation), key_id=target.key_id, by=plain.key)
         assert reply.status_code == 403
         denied = event(output, "access.denied")

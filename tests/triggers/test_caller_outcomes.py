@@ -16,6 +16,7 @@ BODIES: dict[str, Any] = {
     "issue_key": {"owner": "o", "name": "n"},
     "validate_key": {"key": "x"},
     "update_key": {"name": "n"},
+    "write_config": {"tenant": "acme", "value": 1},
 }
 EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
 

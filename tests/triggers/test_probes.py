@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from keyrail import bootstrap
+from keyrail.dev.functions import find_functions, function_of_operation
 from keyrail.domain.errors import DeadlineExceeded
 
 EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
@@ -22,10 +24,12 @@ EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
 def client_of() -> Callable[[str], FlaskClient]:
     """Not shared: a function remembers for a second what its last look at the store said."""
     made: dict[str, FlaskClient] = {}
+    mains = find_functions(Path("functions"))
+    functions = function_of_operation(mains)
 
     def client(operation: str) -> FlaskClient:
         if operation not in made:
-            app = functions_framework.create_app("handler", f"functions/{operation}/main.py", "http")
+            app = functions_framework.create_app("handler", str(mains[functions[operation]]), "http")
             made[operation] = app.test_client()
         return made[operation]
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -97,8 +97,9 @@ def run(request: IssueRequest, caller: Caller, services: Services) -> IssueReply
     return IssueReply(**KeyView.fields_of(StoredKey(record, version=1), now), key=key)
 
 
-def _announce(record: KeyRecord, caller: Caller, services: Services) -> None:
-    announce(services, "key.issued", record, actor=caller.key_id, change="1", owner=record.owner)
+def _announce(record: KeyRecord, caller: Caller, services: Services, **more: bool) -> None:
+    facts: dict[str, Any] = {"owner": record.owner, **more}
+    announce(services, "key.issued", record, actor=caller.key_id, change="1", **facts)
 
 
 def _tenant(request: IssueRequest, caller: Caller) -> str:
@@ -205,7 +206,7 @@ def _replay(request: IssueRequest, key_id: str, caller: Caller, services: Servic
         raise Internal(f"id {key_id} is taken and can't be read")
     if stored.record.request_fingerprint != asked:
         raise Conflict("This Idempotency-Key was used with another body.", code="IDEMPOTENCY_CONFLICT")
-    _announce(stored.record, caller, services)  # the first time may have been cut off before its event
+    _announce(stored.record, caller, services, repeated=True)  # the first may have been cut off before its event
     return IssueReply(**KeyView.fields_of(stored, services.clock.now()), replayed=True)
 
 
