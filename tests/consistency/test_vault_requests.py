@@ -9,12 +9,13 @@ import pytest
 from repository import rows, section, text_of
 
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
+from keyrail.adapters.generated_secret import GeneratedSecret
 from keyrail.adapters.json_audit import JsonAuditLog
-from keyrail.adapters.memory_config_store import MemoryConfigStore
 from keyrail.adapters.memory_delivery import MemoryKeyDelivery
 from keyrail.adapters.memory_limiter import MemoryRateLimiter
 from keyrail.adapters.rotators import InstalledRotators
 from keyrail.adapters.system_clock import SystemClock
+from keyrail.adapters.vault_config_store import VaultConfigStore
 from keyrail.adapters.vault_documents import VaultPepperSource, VaultRoleSource
 from keyrail.adapters.vault_due import VaultDueIndex
 from keyrail.adapters.vault_feed import VaultChangeFeed
@@ -64,7 +65,11 @@ def function(mount: Mount) -> Iterator[Callable[[str], Function]]:
     sessions: list[VaultSession] = []
 
     def make(name: str) -> Function:
-        policy = text_of(f"functions/{name}/policy.hcl").replace('"keyrail/', '"MOUNT/')
+        policy = (
+            text_of(f"functions/{name}/policy.hcl")
+            .replace('"keyrail/', '"MOUNT/')
+            .replace('"keyrail-config/', '"MOUNT/')
+        )
         metrics, clock = RecordedMetrics(), SystemClock()
         session = VaultSession(mount.config(token=mount.token(policy)), metrics)
         sessions.append(session)
@@ -74,8 +79,8 @@ def function(mount: Mount) -> Iterator[Callable[[str], Function]]:
             delivery=MemoryKeyDelivery(),
             due=VaultDueIndex(session),
             usage=VaultUsageLog(session),
-            configs=MemoryConfigStore(),
-            rotators=InstalledRotators({}),
+            configs=VaultConfigStore(session),
+            rotators=InstalledRotators({"generated": GeneratedSecret()}),
             key_format=KeyFormat(),
             life_policy=LifePolicy(3600, None),
             keys=keys,
@@ -149,6 +154,28 @@ def test_list(function: Callable[[str], Function]) -> None:
         issue(function)
     lister = function("list_keys")
     assert 8 <= lister.requests(lister.run) <= promised("list_keys", "a page of 3 keys")
+
+
+def test_configs(function: Callable[[str], Function], mount: Mount) -> None:
+    mount.root.secrets.kv.v2.configure(mount_point=mount.name, cas_required=True, max_versions=20)
+    reader, writer = function("read_config"), function("write_config")
+
+    def costs(**fields: Any) -> int:
+        return writer.requests(lambda: writer.run(name="some/config", **fields))
+
+    def reads(**fields: Any) -> int:
+        return reader.requests(lambda: reader.run(name="some/config", **fields))
+
+    assert costs(value=1) == promised("write_config", "a new config")
+    assert costs(value=2, if_match='"1"') == promised("write_config", "a change")
+    assert costs(restore_version=1, if_match='"2"') == promised("write_config", "restoring")
+    rotation = {"kind": "generated", "interval_seconds": 60}
+    assert costs(value=3, rotation=rotation, if_match='"3"') == promised("write_config", "a change") + 1
+    assert reads() == promised("read_config", "the newest version")
+    assert reads(version=2) == promised("read_config", "an old version")
+    assert reads(history=True) == promised("read_config", "the history")
+    assert costs(destroy_versions=[1]) == promised("write_config", "destroying some versions")
+    assert costs(destroy_versions="all") == promised("write_config", "destroying all")
 
 
 def test_authenticating_the_caller(function: Callable[[str], Function]) -> None:
