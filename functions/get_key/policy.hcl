@@ -1,5 +1,5 @@
-# get_key shows one record: beyond what authenticates its caller it needs nothing, and it writes nothing.
-# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes.
+# get_key shows one record: beyond what authenticates its caller it needs nothing, and it writes nothing more.
+# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes; its use is noted.
 
 path "keyrail/data/keys/+/+" {
   capabilities = ["read"]
@@ -22,5 +22,5 @@ path "keyrail/data/feed/head" {
 }
 
 path "keyrail/data/usage/+/+" {
-  capabilities = ["read"]
+  capabilities = ["create", "read", "update"]
 }

@@ -1,5 +1,5 @@
 # issue_key adds a record and its index entry: never update, so it can neither change nor overwrite a key that exists.
-# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes.
+# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes; its use is noted.
 
 path "keyrail/data/keys/+/+" {
   capabilities = ["create", "read"]
@@ -19,6 +19,10 @@ path "keyrail/data/rbac/roles" {
 
 path "keyrail/data/feed/head" {
   capabilities = ["read"]
+}
+
+path "keyrail/data/usage/+/+" {
+  capabilities = ["create", "read", "update"]
 }
 
 # read: an entry that is there already answers a create with 403, as a missing right does; only reading tells them apart

@@ -1,5 +1,5 @@
-# list_keys walks one tenant's index and reads the records it names; it can't list the records themselves, and writes nothing.
-# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes.
+# list_keys walks one tenant's index and reads the records it names; it can't list the records themselves, and writes nothing more.
+# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes; its use is noted.
 
 path "keyrail/data/keys/+/+" {
   capabilities = ["read"]
@@ -19,6 +19,10 @@ path "keyrail/data/rbac/roles" {
 
 path "keyrail/data/feed/head" {
   capabilities = ["read"]
+}
+
+path "keyrail/data/usage/+/+" {
+  capabilities = ["create", "read", "update"]
 }
 
 path "keyrail/metadata/tenants/+/" {

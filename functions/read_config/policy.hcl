@@ -1,5 +1,5 @@
-# read_config reads configs, which versions of them there are, and the live credentials of static roles; it writes nothing.
-# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes.
+# read_config reads configs, which versions of them there are, and the live credentials of static roles; it writes nothing more.
+# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes; its use is noted.
 
 path "keyrail/data/keys/+/+" {
   capabilities = ["read"]
@@ -19,6 +19,10 @@ path "keyrail/data/rbac/roles" {
 
 path "keyrail/data/feed/head" {
   capabilities = ["read"]
+}
+
+path "keyrail/data/usage/+/+" {
+  capabilities = ["create", "read", "update"]
 }
 
 path "keyrail-config/data/*" {

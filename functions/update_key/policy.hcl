@@ -1,5 +1,5 @@
 # update_key changes a record that exists and says so in the feed; it can't make a key, and can't touch a tombstone.
-# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes.
+# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes; its use is noted.
 
 path "keyrail/data/keys/+/+" {
   capabilities = ["update", "read"]
@@ -19,6 +19,10 @@ path "keyrail/data/rbac/roles" {
 
 path "keyrail/data/feed/head" {
   capabilities = ["update", "read"]
+}
+
+path "keyrail/data/usage/+/+" {
+  capabilities = ["create", "read", "update"]
 }
 
 path "keyrail/data/due/+/+" {

@@ -1,4 +1,4 @@
-# validate_key decides from stored digests: it reads records, tombstones, the pepper and the roles, watches the feed, and writes nothing.
+# validate_key decides from stored digests: it reads records, tombstones, the pepper and the roles, watches the feed, and notes when a key was used; it writes nothing else.
 
 path "keyrail/data/keys/+/+" {
   capabilities = ["read"]

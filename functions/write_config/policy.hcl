@@ -1,5 +1,5 @@
 # write_config writes configs and destroys versions of them; it can't list them, and reads no live credentials.
-# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes.
+# Reading records, tombstones, pepper and roles is what authenticating a caller by its own key takes; its use is noted.
 
 path "keyrail/data/keys/+/+" {
   capabilities = ["read"]
@@ -19,6 +19,10 @@ path "keyrail/data/rbac/roles" {
 
 path "keyrail/data/feed/head" {
   capabilities = ["read"]
+}
+
+path "keyrail/data/usage/+/+" {
+  capabilities = ["create", "read", "update"]
 }
 
 path "keyrail/data/due/+/+" {

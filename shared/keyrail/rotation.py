@@ -89,10 +89,10 @@ def rotate_into_sink(stored: StoredKey, asked: SinkRotation, services: Services)
 def tell_promoted(stored: StoredKey, actor: str, services: Services) -> None:
     """Said again of the same rotation and generation, it is the same event."""
     record, current = stored.record, find_generation(stored.record, "current")
-    n = current.n if current is not None else 0
+    n, at = (current.n, current.activated_at) if current is not None else (0, None)
     services.feed.publish(record.key_id)
     change = f"{record.rotation.rotation_id}:{n}"
-    announce(services, "rotation.promoted", record, actor=actor, change=change, generation=n)
+    announce(services, "rotation.promoted", record, actor=actor, change=change, at=at, generation=n)
 
 
 def schedule(record: KeyRecord, services: Services) -> None:

@@ -22,8 +22,10 @@ def granted(function: str) -> Rights:
 
 
 def common() -> Rights:
-    (paths,) = re.findall(r"Every function reads (.*?), because", section("docs/concepts.md", "Threat model"))
-    return {(path, "read") for path in names_in(paths)}
+    text = section("docs/concepts.md", "Threat model")
+    ((read, noted),) = re.findall(r"Every function reads (.*?), because .*? creates, reads and updates (.*?), to", text)
+    noting = {(path, right) for path in names_in(noted) for right in ("create", "read", "update")}
+    return {(path, "read") for path in names_in(read)} | noting
 
 
 def told_beyond(function: str) -> Rights:

@@ -70,7 +70,8 @@ OF_DOCUMENTS = (
 )
 OF_FOLDERS = ("list", "list by query", "scan")
 
-EVERY_FUNCTION = {"read record", "read tombstone", "read pepper", "read roles", "read feed head"}
+USES = {"create use of a key", "read use of a key", "update use of a key"}
+EVERY_FUNCTION = {"read record", "read tombstone", "read pepper", "read roles", "read feed head"} | USES
 LISTS = {f"{verb} {folder}" for verb in ("list", "list by query") for folder in ("a tenant", "shard of a tenant")}
 LISTS_FOR_TICKS = {
     f"{verb} {folder}"
@@ -84,11 +85,11 @@ LISTS_FOR_SWEEPS = {
 }
 HINTS = {"create due hint", "read due hint"}
 EVENTS = {"create event", "read event"}
-TICKS = HINTS | EVENTS | {"delete metadata due hint", "delete metadata event", "read use of a key"} | LISTS_FOR_TICKS
+TICKS = HINTS | EVENTS | {"delete metadata due hint", "delete metadata event"} | LISTS_FOR_TICKS
 SWEEPS = LISTS_FOR_SWEEPS | {"read index entry", "delete metadata index entry"}
 ALLOWED = {
-    "validate_key": EVERY_FUNCTION | {"create use of a key", "read use of a key", "update use of a key"},
-    "get_key": EVERY_FUNCTION | {"read use of a key"},
+    "validate_key": EVERY_FUNCTION,
+    "get_key": EVERY_FUNCTION,
     "issue_key": EVERY_FUNCTION | {"create record", "create index entry", "read index entry"} | HINTS | EVENTS,
     "rotate": EVERY_FUNCTION | {"update record", "update feed head"} | TICKS | SWEEPS,
     "update_key": EVERY_FUNCTION | {"update record", "update feed head"} | HINTS | EVENTS,
@@ -147,6 +148,10 @@ class Mount:
     name: str
     root: hvac.Client
 
+    @property
+    def delivery_mount(self) -> str:
+        return f"{self.name}-delivery"
+
     def version_of(self, path: str) -> int:
         found = self.root.read(f"{self.name}/data/{path}")
         return int(found["data"]["metadata"]["version"])
@@ -163,9 +168,13 @@ class Mount:
 def mount(openbao: OpenBao, root: hvac.Client) -> Iterator[Mount]:
     made = Mount(f"policies-{secrets.token_hex(4)}", root)
     admin = AdminVault(VaultConfig(address=openbao.address, token=openbao.root_token))
-    assert list(set_up(admin, Plan(read_policies(FUNCTIONS), made.name)))
+    plan = Plan(
+        read_policies(FUNCTIONS), made.name, config_mount=f"{made.name}-config", delivery_mount=made.delivery_mount
+    )
+    assert list(set_up(admin, plan))
     yield made
-    root.sys.disable_secrets_engine(made.name)
+    for name in (made.name, *plan.other_mounts()):
+        root.sys.disable_secrets_engine(name)
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +254,18 @@ def test_a_function_can_do_what_the_table_says_and_nothing_else(function: str, m
         for verb in OF_FOLDERS
     }
     assert allowed_among(answers) == ALLOWED[function]
+
+
+@pytest.mark.parametrize("function", ALLOWED)
+def test_only_rotate_delivers_and_it_takes_nothing_back(function: str, mount: Mount) -> None:
+    """Nobody lists whom keys are delivered to, and what a consumer reads can't be deleted under it."""
+    vault, sinks = mount.login(function), Mount(mount.delivery_mount, mount.root)
+    there, folder = f"acme/{secrets.token_hex(4)}/gateway", "acme"
+    body = {"data": {"api_key": "a"}, "options": {"cas": 0}}
+    mount.root.write_data(f"{sinks.name}/data/{there}", data=body)
+    answers = {verb: of_document(verb, vault, sinks, there, "acme/{new}/gateway") for verb in OF_DOCUMENTS}
+    answers |= {verb: of_folder(verb, vault, sinks.name, folder) for verb in OF_FOLDERS}
+    assert allowed_among(answers) == ({"create", "read", "update"} if function == "rotate" else set())
 
 
 @pytest.mark.parametrize("function", ALLOWED)

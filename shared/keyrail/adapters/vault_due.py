@@ -4,6 +4,7 @@ The time is in the name, so listing an hour tells what is due; the future hours 
 its id. A config's is a fingerprint, and its document holds the name: names have slashes, segments don't.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,12 +12,13 @@ from datetime import UTC, datetime
 from keyrail.adapters.vault_paths import SecretPath
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.domain.digest import fingerprint
-from keyrail.domain.errors import Unavailable
+from keyrail.domain.key_format import KEY_ID
 from keyrail.ports import DueEntry
+from keyrail.telemetry import log
 
 _FOLDER = SecretPath(("due",))
 _HOUR = re.compile(r"\d{10}")
-_NAME = re.compile(r"(\d{4})-([kc])-([0-9A-Za-z]+)")
+_NAME = re.compile(rf"(\d{{4}})-(?:k-({KEY_ID.pattern})|c-[0-9a-f]{{32}})")
 
 
 class VaultDueIndex:
@@ -47,15 +49,23 @@ class VaultDueIndex:
                     yield entry
 
     def _entry(self, hour: str, name: str) -> DueEntry | None:
-        """None where it was removed since it was listed."""
+        """None where it was removed since it was listed, or somebody put it there by hand: nothing waits for that."""
         match = _NAME.fullmatch(name)
-        if match is None:
-            raise Unavailable("the due index holds a name that is not ours")
-        at = datetime.strptime(hour + match[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-        if match[2] == "k":
-            return DueEntry(at, "key", match[3])
+        at = _time(hour + match[1]) if match is not None else None
+        if match is None or at is None:
+            log(logging.ERROR, "due_index", hour=hour, detail="it holds a name that is not ours, which is passed over")
+            return None
+        if match[2] is not None:
+            return DueEntry(at, "key", match[2])
         found = self._session.read(SecretPath(("due", hour, name)))
         return None if found is None else DueEntry(at, "config", str(found.data.get("name", "")))
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _path(entry: DueEntry) -> SecretPath:

@@ -90,9 +90,10 @@ class RateLimited(KeyrailError):
 class Unavailable(KeyrailError):
     kind = "UNAVAILABLE"
     code = "UNAVAILABLE"
+    told: ClassVar[str] = "The key store can't answer right now. Try again shortly."
 
     def __init__(self, detail: str, *, retry_after_seconds: int = 1) -> None:
-        super().__init__("The key store can't answer right now. Try again shortly.", detail=detail)
+        super().__init__(self.told, detail=detail)
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -100,12 +101,14 @@ class DeliveryFailed(Unavailable):
     """A sink can't be read or written."""
 
     code = "DELIVERY_FAILED"
+    told = "The key's sink can't be read or written right now. The next tick tries again."
 
 
 class RotatorFailed(DeliveryFailed):
     """What a stored credential belongs to can't be reached, or refuses; the store itself is well."""
 
     code = "ROTATOR_FAILED"
+    told = "What this credential belongs to can't make it new right now. The next tick tries again."
 
 
 class DeadlineExceeded(KeyrailError):

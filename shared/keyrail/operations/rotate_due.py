@@ -192,7 +192,8 @@ def _retire(stored: StoredKey, record: KeyRecord, tick: _Tick) -> StoredKey:
 
 def _tell_retired(record: KeyRecord, n: int, tick: _Tick) -> None:
     tick.told.add(record.key_id)
-    announce(tick.services, "rotation.retired", record, actor=tick.actor, change=str(n), generation=n)
+    at = next((generation.retire_at for generation in record.generations if generation.n == n), None)
+    announce(tick.services, "rotation.retired", record, actor=tick.actor, change=str(n), at=at, generation=n)
 
 
 def _watch_grace(entry: DueEntry, stored: StoredKey, tick: _Tick) -> None:

@@ -1,0 +1,182 @@
+"""What every DueIndex keeps to, over memory and over a real Vault."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from keyrail.adapters.memory_due import MemoryDueIndex
+from keyrail.adapters.vault_due import VaultDueIndex
+from keyrail.adapters.vault_session import VaultSession
+from keyrail.domain.key_format import new_key_id
+from keyrail.ports import DueEntry, DueIndex
+from vault_mount import NOW, Mount, RecordedMetrics
+
+TICK = timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(params=["memory", "vault"])
+def index(request: pytest.FixtureRequest) -> DueIndex:
+    if request.param == "memory":
+        return MemoryDueIndex()
+    return VaultDueIndex(request.getfixturevalue("deleting_session"))
+
+
+def key(at: datetime, key_id: str | None = None) -> DueEntry:
+    return DueEntry.of(at, "key", key_id or new_key_id())
+
+
+def test_nothing_is_due_at_first(index: DueIndex) -> None:
+    assert index.due(NOW) == []
+
+
+@pytest.mark.parametrize("at", [NOW, NOW.replace(minute=0, second=0), NOW.replace(minute=59, second=59)])
+def test_an_entry_is_due_exactly_at_its_second(index: DueIndex, at: datetime) -> None:
+    entry = key(at)
+    index.add(entry)
+    assert index.due(at - TICK) == []
+    assert index.due(at) == [entry]
+    assert index.due(at + 1000 * HOUR) == [entry]
+
+
+def test_a_moment_within_a_second_is_due_at_the_next(index: DueIndex) -> None:
+    entry = key(NOW + TICK)
+    index.add(entry)
+    assert index.due(NOW + timedelta(seconds=1) - TICK) == []
+    assert index.due(NOW + timedelta(seconds=1)) == [entry]
+
+
+def test_the_oldest_come_first_over_hours_days_and_years(index: DueIndex) -> None:
+    entries = [key(NOW - offset) for offset in (0 * HOUR, HOUR, 25 * HOUR, 24 * 40 * HOUR, 24 * 400 * HOUR)]
+    for entry in entries:
+        index.add(entry)
+    assert index.due(NOW) == entries[::-1]
+
+
+def test_times_of_another_zone_are_the_same_moments(index: DueIndex) -> None:
+    entry = key(NOW.astimezone(timezone(timedelta(hours=5, minutes=30))))
+    index.add(entry)
+    (found,) = index.due(NOW)
+    assert found == key(NOW, entry.subject)
+    assert found.at.tzinfo is UTC
+
+
+def test_added_twice_it_is_there_once_and_removed_twice_it_is_gone(index: DueIndex) -> None:
+    entry = key(NOW)
+    for _ in range(2):
+        index.add(entry)
+    assert index.due(NOW) == [entry]
+    for _ in range(2):
+        index.remove(entry)
+    assert index.due(NOW) == []
+
+
+def test_what_was_removed_may_come_back(index: DueIndex) -> None:
+    entry = key(NOW)
+    for _ in range(3):
+        index.add(entry)
+        assert index.due(NOW) == [entry]
+        index.remove(entry)
+
+
+def test_only_the_named_entry_is_removed(index: DueIndex) -> None:
+    key_id = new_key_id()
+    stays = [key(NOW, key_id), key(NOW - HOUR), key(NOW)]
+    goes = key(NOW - HOUR, key_id)
+    for entry in (*stays, goes):
+        index.add(entry)
+    index.remove(goes)
+    assert set(index.due(NOW)) == set(stays)
+
+
+def test_ids_that_differ_in_case_alone_are_two(index: DueIndex) -> None:
+    entries = {key(NOW, "abcdefghijklmnop"), key(NOW, "ABCDEFGHIJKLMNOP")}
+    for entry in entries:
+        index.add(entry)
+    assert set(index.due(NOW)) == entries
+
+
+def test_configs_and_keys_lie_side_by_side(index: DueIndex) -> None:
+    entries = {key(NOW), *(DueEntry.of(NOW, "config", f"acme/{name}") for name in ("db", "models/openai/key", "a"))}
+    for entry in entries:
+        index.add(entry)
+    assert set(index.due(NOW)) == entries
+    for entry in entries:
+        index.remove(entry)
+    assert index.due(NOW) == []
+
+
+def test_many_at_once_lose_none(index: DueIndex) -> None:
+    entries = [key(NOW - n * timedelta(minutes=7)) for n in range(64)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(index.add, entries))
+        assert sorted(index.due(NOW), key=lambda entry: entry.at) == entries[::-1]
+        list(pool.map(index.remove, entries[::2]))
+    assert set(index.due(NOW)) == set(entries[1::2])
+
+
+class TestCost:
+    @pytest.fixture
+    def index(self, deleting_session: VaultSession) -> VaultDueIndex:
+        return VaultDueIndex(deleting_session)
+
+    @pytest.mark.parametrize("later", [0, 1, 40])
+    def test_follows_the_hours_that_are_due_not_those_to_come(
+        self, index: VaultDueIndex, metrics: RecordedMetrics, mount: Mount, later: int
+    ) -> None:
+        due = [key(NOW - hours * HOUR) for hours in (0, 1, 30) for _ in range(5)]
+        for entry in [*due, *(key(NOW + (1 + n) * HOUR) for n in range(later))]:
+            index.add(entry)
+        metrics.calls.clear()
+        assert set(index.due(NOW)) == set(due)
+        assert (len(metrics.calls), metrics.count("list")) == (4, 4), "the hours' names, and three hours"
+        listed = {path for operation, path in mount.audited() if operation == "list"}
+        assert listed == {"metadata/due/"} | {f"metadata/due/{NOW - h * HOUR:%Y%m%d%H}/" for h in (0, 1, 30)}
+
+    def test_is_one_request_for_each_addition_and_removal(self, index: VaultDueIndex, metrics: RecordedMetrics) -> None:
+        entry = key(NOW)
+        index.add(entry)
+        assert metrics.calls == [("write", "ok")]
+        metrics.calls.clear()
+        index.remove(entry)
+        assert len(metrics.calls) == 1
+
+    def test_no_folder_is_left_behind(self, index: VaultDueIndex, metrics: RecordedMetrics) -> None:
+        for n in range(3):
+            index.add(key(NOW - n * HOUR))
+        for entry in index.due(NOW):
+            index.remove(entry)
+        metrics.calls.clear()
+        assert index.due(NOW) == []
+        assert metrics.calls == [("list", "absent")]
+
+
+class TestInVault:
+    @pytest.fixture
+    def index(self, deleting_session: VaultSession) -> VaultDueIndex:
+        return VaultDueIndex(deleting_session)
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "due/notes",
+            "due/20300102/0405-k-abcdefghijklmnop",
+            "due/2030010203/what-is-this",
+            "due/2030010203/0405-x-abcdefghijklmnop",
+            "due/2030010203/0405-k-abcdefghijklmno",
+            "due/2030010203/0405-c-abcdefghijklmnop",
+            "due/2030010203/0475-k-abcdefghijklmnop",
+            "due/2030010299/0405-k-abcdefghijklmnop",
+            "due/2030010203/more/below",
+        ],
+    )
+    def test_what_somebody_put_there_by_hand_is_passed_over(
+        self, index: VaultDueIndex, mount: Mount, path: str
+    ) -> None:
+        """One stray name must not keep every key from its rotation."""
+        mount.put(path, {})
+        entry = key(NOW)
+        index.add(entry)
+        assert index.due(NOW) == [entry]
+        assert index.due(NOW + 1000 * HOUR) == [entry]
