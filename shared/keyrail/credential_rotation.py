@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from keyrail.announce import announce_as
 from keyrail.domain import config
 from keyrail.domain.config import ConfigDocument, ConfigRotation, ConfigWrite, require_value_fits
 from keyrail.domain.errors import Conflict, KeyrailError, RotatorFailed
+from keyrail.domain.value_schema import require_valid
 from keyrail.ports import CredentialRotation, CredentialRotator, DueEntry, RotatorSource, Services
 
 Outcome = Literal["rotated", "resumed", "skipped", "nothing"]
@@ -81,6 +82,24 @@ def find_rotator(kind: str, rotators: RotatorSource) -> CredentialRotator:
     if rotator is None:
         raise RotatorFailed(f"this deployment has no rotator of the kind {kind}")
     return rotator
+
+
+def require_rotatable(
+    document: ConfigDocument, rotation: ConfigRotation, tenant: str, name: str, services: Services
+) -> None:
+    """Before it is written. Where a rotation has no effects it is tried out: what it makes must keep to the schema too.
+
+    Raises: InvalidArgument, RotatorFailed.
+    """
+    rotator = find_rotator(rotation.kind, services.rotators)
+    if rotator.has_effects:
+        return
+    tried = rotator.rotate(
+        CredentialRotation(rotation_id="", tenant=tenant, name=name, value=document.value, settings=rotation.settings)
+    )
+    require_value_fits(tried)
+    if document.schema is not None:
+        require_valid(tried, document.schema)
 
 
 def _rotate(run: _Run) -> None:
@@ -157,7 +176,8 @@ def _tell_what_was_left(run: _Run) -> Outcome:
 
 def _tell(run: _Run) -> None:
     """Of the last rotation that came to its end. Said again, it is the same event."""
-    _announce(run, "config.rotated", run.rotation.rotation_id or "", version=_rotated_version(run.document))
+    facts = {"version": _rotated_version(run.document), "at": run.rotation.rotated_at}
+    _announce(run, "config.rotated", run.rotation.rotation_id or "", **facts)
 
 
 def _rotated_version(document: ConfigDocument) -> int | None:
@@ -173,7 +193,7 @@ def _put_off(run: _Run, error: KeyrailError) -> None:
     run.services.due.remove(run.entry)
 
 
-def _announce(run: _Run, event: str, change: str, **facts: object) -> None:
+def _announce(run: _Run, event: str, change: str, **facts: Any) -> None:
     tenant, name = run.tenant, run.name
     announce_as(
         run.services,

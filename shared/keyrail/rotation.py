@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from keyrail.announce import announce
 from keyrail.domain.decisions import Code, Need
@@ -270,7 +271,7 @@ def _note_failure(stored: StoredKey, error: KeyrailError, asked: SinkRotation, s
         version = services.keys.replace(record, stored.version)
         if version is not None:
             change = f"{record.rotation.rotation_id or asked.rotation_id}:{record.rotation.failures}"
-            facts = {"code": error.code, "detail": error.detail, "failures": record.rotation.failures}
+            facts: dict[str, Any] = {"code": error.code, "detail": error.detail, "failures": record.rotation.failures}
             announce(services, "rotation.failed", record, actor=asked.actor, change=change, **facts)
     except KeyrailError as second:
         note(failure_not_noted=second.code)

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 
 from pydantic import Field
 
@@ -212,8 +213,20 @@ def _watch_grace(entry: DueEntry, stored: StoredKey, tick: _Tick) -> None:
     warn_at = grace_watch_times(record)[0]
     if entry.at == DueEntry.of(warn_at, "key", record.key_id).at and is_still_used(record, used_at):
         services.metrics.grace_still_used()
-        facts = {"generation": predecessor.n, "last_used_at": str(used_at), "retire_at": str(predecessor.retire_at)}
-        announce(services, "grace.still_used", record, actor=tick.actor, change=str(predecessor.n), **facts)
+        announce(
+            services,
+            "grace.still_used",
+            record,
+            actor=tick.actor,
+            change=str(predecessor.n),
+            generation=predecessor.n,
+            last_used_at=_told(used_at),
+            retire_at=_told(predecessor.retire_at),
+        )
+
+
+def _told(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 def _end_grace(stored: StoredKey, predecessor: Generation, tick: _Tick) -> None:
