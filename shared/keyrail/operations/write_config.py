@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from keyrail.announce import announce_as
-from keyrail.credential_rotation import schedule
+from keyrail.credential_rotation import require_rotatable, schedule
 from keyrail.domain import config_fields, fields
 from keyrail.domain.access import Caller
 from keyrail.domain.config import (
@@ -25,7 +25,7 @@ from keyrail.domain.fields import Reply
 from keyrail.domain.records import SYSTEM_TENANT
 from keyrail.domain.value_schema import require_schema, require_valid
 from keyrail.operations.operation import Operation
-from keyrail.ports import CredentialRotation, CredentialRotator, Services
+from keyrail.ports import CredentialRotator, Services
 from keyrail.telemetry import note
 
 SCOPE = "config:write"
@@ -93,15 +93,8 @@ class _Change:
         return NotFound(f"There is no {what} here.", code="CONFIG_NOT_FOUND")
 
     def announce(self, event: str, change: str, **facts: Any) -> None:
-        announce_as(
-            self.services,
-            event,
-            self.tenant,
-            self.name,
-            actor=self.caller.key_id,
-            change=f"{self.tenant}:{change}",
-            **facts,
-        )
+        change, actor = f"{self.tenant}:{change}", self.caller.key_id
+        announce_as(self.services, event, self.tenant, self.name, actor=actor, change=change, **facts)
 
 
 def run(request: WriteConfigRequest, caller: Caller, services: Services) -> WriteConfigReply:
@@ -173,20 +166,25 @@ def _written(
     if document.schema is not None:
         require_valid(document.value, document.schema)
     if rotation is not None:
-        _require_rotatable(document, rotation, change)
+        require_rotatable(document, rotation, change.tenant, change.name, services)
         schedule(change.tenant, change.name, rotation, services)  # first: a hint too many does no harm
     version = services.configs.write(change.tenant, change.name, document, stored.version)
     if version is None:
         raise _overtaken(stored)
     change.announce(event, f"{version}:{change.now.isoformat()}", version=version, **facts)
+    return _reply(document, version, change)
+
+
+def _reply(document: ConfigDocument, version: int, change: _Change, **more: Any) -> WriteConfigReply:
     return WriteConfigReply(
         tenant=change.tenant,
         name=change.name,
         version=version,
         etag=f'"{version}"',
-        written_at=change.now,
-        written_by=change.caller.key_id,
-        rotation=ConfigRotationView.of(rotation),
+        written_at=document.last_write.at,
+        written_by=document.last_write.by,
+        rotation=ConfigRotationView.of(document.rotation),
+        **more,
     )
 
 
@@ -231,25 +229,6 @@ def _rotator(kind: str, change: _Change) -> CredentialRotator:
     return rotator
 
 
-def _require_rotatable(document: ConfigDocument, rotation: ConfigRotation, change: _Change) -> None:
-    """Where a rotation has no effects, it is tried out: what it makes must keep to the schema, too."""
-    rotator = _rotator(rotation.kind, change)
-    if rotator.has_effects:
-        return
-    tried = rotator.rotate(
-        CredentialRotation(
-            rotation_id="",
-            tenant=change.tenant,
-            name=change.name,
-            value=document.value,
-            settings=rotation.settings,
-        )
-    )
-    require_value_fits(tried)
-    if document.schema is not None:
-        require_valid(tried, document.schema)
-
-
 # -- destroy --------------------------------------------------------------------------------------------------------
 
 
@@ -263,17 +242,7 @@ def _destroy(change: _Change, versions: list[int]) -> WriteConfigReply:
     asked = sorted(set(versions))
     change.services.configs.destroy(change.tenant, change.name, asked)
     change.announce("config.destroyed", f"{stored.version}:{asked}", versions=asked)
-    last = stored.document.last_write
-    return WriteConfigReply(
-        tenant=change.tenant,
-        name=change.name,
-        version=stored.version,
-        etag=f'"{stored.version}"',
-        written_at=last.at,
-        written_by=last.by,
-        rotation=ConfigRotationView.of(stored.document.rotation),
-        destroyed_versions=asked,
-    )
+    return _reply(stored.document, stored.version, change, destroyed_versions=asked)
 
 
 def _destroy_all(change: _Change) -> WriteConfigReply:
