@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,11 +12,11 @@ from repository import rows, section, text_of
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
 from keyrail.adapters.generated_secret import GeneratedSecret
 from keyrail.adapters.json_audit import JsonAuditLog
-from keyrail.adapters.memory_delivery import MemoryKeyDelivery
 from keyrail.adapters.memory_limiter import MemoryRateLimiter
 from keyrail.adapters.rotators import InstalledRotators
 from keyrail.adapters.system_clock import SystemClock
 from keyrail.adapters.vault_config_store import VaultConfigStore
+from keyrail.adapters.vault_delivery import VaultKeyDelivery
 from keyrail.adapters.vault_documents import VaultPepperSource, VaultRoleSource
 from keyrail.adapters.vault_due import VaultDueIndex
 from keyrail.adapters.vault_feed import VaultChangeFeed
@@ -26,14 +27,25 @@ from keyrail.domain.access import Caller
 from keyrail.domain.key_format import KeyFormat
 from keyrail.domain.life_policy import LifePolicy
 from keyrail.domain.roles import BUILT_IN_ROLES
+from keyrail.operations import rotate_due
 from keyrail.operations.catalogue import CATALOGUE
 from keyrail.ports import Services
 from keyrail.validation import authenticate
-from vault_mount import Mount, RecordedMetrics
+from vault_mount import NOW, Mount, RecordedMetrics
 
 ADMIN = Caller(key_id="0Keyrail0AdminId", tenant="acme", owner="admin", scopes=("*",))
 BOUNDS = CacheBounds(poll_seconds=60, max_stale_seconds=300, ttl_seconds=300, background=False)
+SINK, GRACE_SECONDS = "vault:acme/gateway", 600
 OPERATIONS = {operation.name: operation for operation in CATALOGUE}
+
+
+class MovedClock(SystemClock):
+    """Goes on where a test says so, and begins early in an hour: all hints here are of that one."""
+
+    seconds = 0.0
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.seconds)
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class Function:
     name: str
     services: Services
     metrics: RecordedMetrics
+    clock: "MovedClock"
 
     def run(self, **payload: Any) -> Any:
         operation = OPERATIONS[self.name]
@@ -69,14 +82,15 @@ def function(mount: Mount) -> Iterator[Callable[[str], Function]]:
             text_of(f"functions/{name}/policy.hcl")
             .replace('"keyrail/', '"MOUNT/')
             .replace('"keyrail-config/', '"MOUNT/')
+            .replace('"keyrail-delivery/', '"MOUNT/')
         )
-        metrics, clock = RecordedMetrics(), SystemClock()
+        metrics, clock = RecordedMetrics(), MovedClock()
         session = VaultSession(mount.config(token=mount.token(policy)), metrics)
         sessions.append(session)
         keys, feed = VaultKeyStore(session), VaultChangeFeed(session)
         lookup = CachedLookup(keys, VaultPepperSource(session), VaultRoleSource(session), feed, clock, metrics, BOUNDS)
         services = Services(
-            delivery=MemoryKeyDelivery(),
+            delivery=VaultKeyDelivery(session),
             due=VaultDueIndex(session),
             usage=VaultUsageLog(session),
             configs=VaultConfigStore(session),
@@ -91,7 +105,7 @@ def function(mount: Mount) -> Iterator[Callable[[str], Function]]:
             clock=clock,
             metrics=metrics,
         )
-        return Function(name, services, metrics)
+        return Function(name, services, metrics, clock)
 
     yield make
     for session in sessions:
@@ -131,6 +145,36 @@ def test_validate(function: Callable[[str], Function]) -> None:
 def test_rotate(function: Callable[[str], Function]) -> None:
     key_id, rotator = issue(function).key_id, function("rotate")
     assert rotator.requests(lambda: rotator.run(key_id=key_id)) == promised("rotate", "a rotation")
+
+
+def test_rotate_into_a_sink(function: Callable[[str], Function]) -> None:
+    """By hand a hint is left for whoever would have to end it, and taken away again."""
+    rotation = {"sink": SINK, "grace_seconds": GRACE_SECONDS}
+    key_id, rotator = issue(function, rotation=rotation).key_id, function("rotate")
+    tick(rotator)
+    rotator.clock.seconds += GRACE_SECONDS
+    promise = promised("rotate", "a rotation into a sink")
+    assert rotator.requests(lambda: rotator.run(key_id=key_id)) == promise
+    assert rotator.requests(lambda: rotator.run(key_id=key_id, grace_seconds=0)) == promise - 2, "no grace to look at"
+
+
+def test_tick(function: Callable[[str], Function]) -> None:
+    rotator = function("rotate")
+    assert rotator.requests(lambda: tick(rotator)) == 1
+    issue(function, rotation={"sink": SINK, "grace_seconds": GRACE_SECONDS, "interval_seconds": 3000})
+    looks = 2 * 2  # at the hours and one of them; then once more, for what came meanwhile
+    rotation = promised("rotate_due", "a rotation into a sink")
+    assert rotator.requests(lambda: tick(rotator)) == looks + rotation
+    rotator.clock.seconds += 0.9 * GRACE_SECONDS
+    assert rotator.requests(lambda: tick(rotator)) == looks + promised("rotate_due", "a look at a grace")
+    rotator.clock.seconds += 0.1 * GRACE_SECONDS
+    assert rotator.requests(lambda: tick(rotator)) == looks + promised("rotate_due", "the end of a grace")
+
+
+def tick(rotator: Function) -> None:
+    rotator.clock.seconds += 1  # a hint is of the second that follows
+    reply = rotate_due.run(rotate_due.TickRequest(), ADMIN, rotator.services)
+    assert reply.failed == 0
 
 
 def test_revoke(function: Callable[[str], Function]) -> None:

@@ -19,7 +19,7 @@ FIELDS: Mapping[str, str] = {
     "state": "The first that holds: revoked, disabled, expired, not_yet_valid, else active.",
     "UpdateRequest.state": "disabled stops the key until it is made active again.",
     "ListRequest.state": "Only keys in this state.",
-    "GenerationView.state": "current and retiring are accepted; pending and retired are not.",
+    "GenerationView.state": "All but retired are accepted; a pending one is on its way into the key's sink.",
     "state_reason": "Why the key is in this state.",
     "state_at": "Since when, where somebody put it into this state.",
     "state_by": "The key id of whoever put it into this state.",

@@ -92,5 +92,12 @@ OPERATION = Operation(
     request=RotateRequest,
     reply=RotateReply,
     run=run,
-    codes=("KEY_NOT_FOUND", "ESCALATION", "KEY_NOT_LIVE", "ROTATION_IN_PROGRESS"),
+    codes=(
+        "KEY_NOT_FOUND",
+        "ESCALATION",
+        "KEY_NOT_LIVE",
+        "ROTATION_IN_PROGRESS",
+        "CONCURRENT_CHANGE",
+        "DELIVERY_FAILED",
+    ),
 )
