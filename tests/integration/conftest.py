@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from canary import Canary
 from deployed import ALL, Deployment
+from rotating import OTHERS, ROTATOR, Rotations
 
 from keyrail.dev.openbao import OpenBao
 
@@ -25,6 +26,18 @@ def deployment(openbao: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPa
     try:
         made.start(*ALL, "validate_key")
         yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def rotations(openbao: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rotations]:
+    """A deployment in which nothing is due but what a test makes due; its only `rotate` never dies."""
+    made = Deployment(openbao, tmp_path_factory.mktemp("rotations"), canary)
+    try:
+        made.start(*OTHERS)
+        made.start("rotate", **ROTATOR)
+        yield Rotations(made)
     finally:
         made.stop()
 

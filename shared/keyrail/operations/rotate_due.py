@@ -69,6 +69,7 @@ class _Tick:
         self.counts: Counter[str] = Counter()
         self.failures: list[TickFailure] = []
         self.faults_in_a_row = 0
+        self.listed_at = services.clock.now()
         self.seen: set[DueEntry] = set()
         self.told: set[str] = set()
 
@@ -80,7 +81,8 @@ class _Tick:
 
     def unseen(self) -> list[DueEntry]:
         """In any order: ticks side by side start at different ends."""
-        entries = [entry for entry in self.services.due.due(self.services.clock.now()) if entry not in self.seen]
+        self.listed_at = self.services.clock.now()
+        entries = [entry for entry in self.services.due.due(self.listed_at) if entry not in self.seen]
         random.shuffle(entries)
         return entries
 
@@ -160,18 +162,21 @@ def _rotation_id(record: KeyRecord) -> str:
 
 
 def _told_what_was_left(entry: DueEntry, stored: StoredKey, tick: _Tick) -> bool:
-    """False where whoever made the change seems to be at it still, and will remove the hint."""
+    """False where whoever made the change seems to be at it still, and will remove the hint: he may have done so since
+    the index was listed."""
     lease_seconds = tick.services.rotation_lease_seconds
     left = left_behind(stored.record, entry.at, lease_seconds)
     if left is None or stored.record.key_id in tick.told:
         return True
-    if left.step == "retired":
-        _tell_retired(stored.record, left.n, tick)
-    elif (tick.services.clock.now() - left.at).total_seconds() < lease_seconds:
+    if left.step == "promoted" and (tick.listed_at - left.at).total_seconds() < lease_seconds:
         tick.counts["skipped"] += 1
         return False
-    else:
+    if entry not in tick.services.due.due(tick.services.clock.now()):
+        return False
+    if left.step == "promoted":
         tell_promoted(stored, tick.actor, tick.services)
+    else:
+        _tell_retired(stored.record, left.n, tick)
     return True
 
 
