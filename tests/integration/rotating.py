@@ -63,7 +63,7 @@ class Rotations:
     def tick_until_done(self, key: SunkKey, at: str | None = None) -> None:
         """Once whoever had it has lost his lease."""
         ends_at = time.monotonic() + 15
-        while self.api.get(key.key_id).ok()["rotation"].get("step") != "promoted" or self.overdue():
+        while self.api.get(key.key_id).ok()["rotation"].get("step") != "promoted" or self.overdue(key):
             assert time.monotonic() < ends_at, self.record(key)
             self.retry_now(key)
             self.try_tick(at)
@@ -95,13 +95,15 @@ class Rotations:
             self.deployment.canary.knows_key(held)
         return held
 
-    def overdue(self) -> list[str]:
-        """Hints whose time has come."""
+    def overdue(self, key: SunkKey) -> list[str]:
+        """Its hints whose time has come."""
         now = datetime.now(UTC)
         return [
             path
             for path in self.deployment.paths()
-            if path.startswith("due/") and f"{path.split('/')[1]}{path.split('/')[2][:4]}" <= f"{now:%Y%m%d%H%M%S}"
+            if path.startswith("due/")
+            and path.endswith(key.key_id)
+            and f"{path.split('/')[1]}{path.split('/')[2][:4]}" <= f"{now:%Y%m%d%H%M%S}"
         ]
 
     def events(self, key: SunkKey) -> Counter[str]:
