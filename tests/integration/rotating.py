@@ -1,7 +1,6 @@
 """Keys with sinks in a deployment of their own, the ticks that rotate them, and rotators that die on command."""
 
 import http.client
-import json
 import secrets
 import time
 from collections import Counter
@@ -108,9 +107,15 @@ class Rotations:
 
     def events(self, key: SunkKey) -> Counter[str]:
         """In the outbox, by name; the same event twice counts twice."""
+        return Counter(event["name"] for event in self._outbox() if event["subject"] == key.key_id)
+
+    def told(self, name: str) -> Counter[str]:
+        """Such events in the outbox, by key id."""
+        return Counter(event["subject"] for event in self._outbox() if event["name"] == name)
+
+    def _outbox(self) -> list[dict[str, Any]]:
         paths = [path for path in self.deployment.paths() if path.startswith("outbox/2")]
-        found = [self.deployment.document(path) for path in paths]
-        return Counter(event["name"] for event in found if event["subject"] == key.key_id)
+        return [self.deployment.document(path) for path in paths]
 
     # -- what must hold ---------------------------------------------------------------------------------------------
 
@@ -181,13 +186,6 @@ def _is_change(asked: Asked) -> bool:
     """Of what a rotation changes: who sends events, and when keys were used, is told apart."""
     is_other = "/outbox/sender/" in asked.path or "/data/usage/" in asked.path
     return (asked.is_write or asked.method == "DELETE") and not is_other
-
-
-def audited(instances: list[Instance], event: str) -> Counter[str]:
-    """By key id, how often any of the processes said so."""
-    lines = [line for each in instances for log in each.logs for line in log.read_text().splitlines()]
-    told = [json.loads(line) for line in lines if line.startswith("{")]
-    return Counter(line["subject"] for line in told if line.get("event") == event)
 
 
 @contextmanager

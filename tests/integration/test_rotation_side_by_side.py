@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from deployed import FULL, Instance
-from rotating import ROTATOR, Rotations, SunkKey, audited
+from rotating import ROTATOR, Rotations, SunkKey
 
 KEYS = 100 if FULL else 20
 TICKS = 50
@@ -29,11 +29,11 @@ def fire(rotations: Rotations, rotators: list[Instance], count: int, **fields: A
         return list(pool.map(lambda url: rotations.tick(url, **fields), urls))
 
 
-def assert_each_rotated_once(rotations: Rotations, rotators: list[Instance], keys: list[SunkKey]) -> None:
+def assert_each_rotated_once(rotations: Rotations, keys: list[SunkKey]) -> None:
     for key in keys:
         assert rotations.states(key) == {1: "retiring", 2: "current"}
         assert rotations.api.validate(rotations.in_sink(key)).ok()["generation"] == 2
-    told = audited(rotators, "rotation.promoted")
+    told = rotations.told("rotation.promoted")
     assert [told[key.key_id] for key in keys] == [1] * len(keys)
 
 
@@ -42,7 +42,7 @@ def test_fifty_ticks_side_by_side_rotate_each_key_once(rotations: Rotations, rot
     replies = fire(rotations, rotators, TICKS)
     assert sum(reply["rotated"] + reply["resumed"] for reply in replies) == KEYS
     assert {reply["failed"] for reply in replies} == {0}
-    assert_each_rotated_once(rotations, rotators, keys)
+    assert_each_rotated_once(rotations, keys)
     per_rotator = [sum(reply["rotated"] for reply in replies[n::ROTATORS]) for n in range(ROTATORS)]
     print(f"\n{KEYS} keys, {TICKS} ticks: {per_rotator} by each rotator")
     assert min(per_rotator) > 0, "they share the work"
@@ -53,7 +53,7 @@ def test_fired_again_and_late_nothing_is_rotated_twice(rotations: Rotations, rot
     fire(rotations, rotators, 2)
     for reply in [rotations.tick(rotators[0].url), *fire(rotations, rotators, 6)]:
         assert (reply["rotated"], reply["resumed"], reply["failed"]) == (0, 0, 0)
-    assert_each_rotated_once(rotations, rotators, keys)
+    assert_each_rotated_once(rotations, keys)
 
 
 def test_a_tick_and_its_owner_at_once_rotate_it_once(rotations: Rotations, rotators: list[Instance]) -> None:
@@ -75,4 +75,4 @@ def test_they_stop_after_as_many_as_asked_for_and_the_next_goes_on(
     first = rotations.tick(rotators[0].url, max_rotations=3)
     assert (first["rotated"], first["remaining"]) == (3, 4)
     assert rotations.tick(rotators[1].url)["rotated"] == 4
-    assert_each_rotated_once(rotations, rotators, keys)
+    assert_each_rotated_once(rotations, keys)
