@@ -24,7 +24,7 @@ from keyrail.telemetry import note
 
 SCOPE = "rotation:tick"
 MAX_FAULTS_IN_A_ROW = 3  # of the store itself: then the rest is left to the next tick
-LOOKS_A_LIST = 50  # then the index is listed anew: what others have done meanwhile is no longer in it
+LOOKS_A_LIST = 20  # at least; then the index is listed anew: what others have done meanwhile is no longer in it
 
 
 class TickRequest(Request):
@@ -107,7 +107,7 @@ def run(request: TickRequest, caller: Caller, services: Services) -> TickReply:
 def _entries(tick: _Tick) -> Iterator[DueEntry]:
     """Each once, until the tick is over."""
     while entries := tick.unseen():
-        for position, entry in enumerate(entries[: max(LOOKS_A_LIST, len(entries) // 10)]):
+        for position, entry in enumerate(entries[: max(LOOKS_A_LIST, len(entries) // 50)]):
             if tick.is_over():
                 tick.counts["remaining"] = len(entries) - position
                 return
