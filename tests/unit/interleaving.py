@@ -4,13 +4,13 @@ Every runner is a process of its own: it shares the store, the sink and the inde
 A runner that was killed, or is never moved again, is what SIGKILL and SIGSTOP leave behind.
 """
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from builders import KEY_ID, NOW, PEPPERS, key_text, record
+from runners import Gate, Gated
 
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
 from keyrail.adapters.memory_delivery import MemoryKeyDelivery
@@ -42,11 +42,6 @@ GRACE_SECONDS = 3600
 _OTHER_SERVICES = build_services(load_settings({"KEYRAIL_STORE": "memory", "KEYRAIL_METRICS": "none"}))
 ACTOR = Caller(key_id="0Keyrail0TickId0", tenant="system", owner="scheduler", scopes=("rotation:tick",))
 OWNER = Caller(key_id="0Keyrail0OwnerId", tenant="acme", owner="team-ml", scopes=("*",))
-STEP_SECONDS = 10.0  # of real time, for a runner that hangs
-
-
-class Killed(BaseException):
-    """No Exception: like SIGKILL, nothing may catch it."""
 
 
 class MovedClock:
@@ -141,9 +136,9 @@ class World:
     def sink(self) -> Any:
         return parse_sink(SINK, "acme")
 
-    def services(self, gate: "Gate | None" = None) -> Services:
+    def services(self, gate: Gate | None = None) -> Services:
         def gated(name: str, port: Any) -> Any:
-            return port if gate is None else _Gated(name, port, gate)
+            return port if gate is None else Gated(name, port, gate)
 
         keys, feed = gated("keys", self.keys), gated("feed", self.feed)
         peppers = gated("peppers", MemoryPepperSource(PEPPERS))
@@ -228,87 +223,3 @@ class World:
 
     def revoke(self) -> None:
         self.keys.revoke(Tombstone(key_id=KEY_ID, revoked_at=self.clock.now(), revoked_by="owner", reason="leaked"))
-
-
-class Gate:
-    """Stops its runner before each call; whoever moves the runner may have an error raised before or after it."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.before: Callable[[int, str], None] = lambda number, name: None
-        self.after: Callable[[int, str], None] = lambda number, name: None
-
-    def enter(self, name: str) -> int:
-        self.calls.append(name)
-        number = len(self.calls)
-        self.before(number, name)
-        return number
-
-
-class _Gated:
-    def __init__(self, name: str, port: Any, gate: Gate) -> None:
-        self._name, self._port, self._gate = name, port, gate
-
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        called = getattr(self._port, method)
-
-        def call(*args: Any, **named: Any) -> Any:
-            number = self._gate.enter(f"{self._name}.{method}")
-            result = called(*args, **named)
-            self._gate.after(number, f"{self._name}.{method}")
-            return result
-
-        return call
-
-
-class Runner:
-    """A thread that stands before its next call of a port until `move` lets it go on to the one after."""
-
-    def __init__(self, world: World, run: Callable[[Services], Any]) -> None:
-        self.gate = Gate()
-        self.gate.before = self._stand
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.is_done = False
-        self._kill = False
-        self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
-        services = world.services(self.gate)
-        self._thread = threading.Thread(target=self._run, args=(run, services), daemon=True)
-        self._thread.start()
-        self._await()
-
-    def _run(self, run: Callable[[Services], Any], services: Services) -> None:
-        try:
-            self.result = run(services)
-        except BaseException as error:  # noqa: BLE001 - a test looks at it
-            self.error = error
-        self.is_done = True
-        self._stands.release()
-
-    def _stand(self, number: int, name: str) -> None:
-        self._stands.release()
-        self._go.acquire()
-        if self._kill:
-            raise Killed
-
-    def _await(self) -> None:
-        assert self._stands.acquire(timeout=STEP_SECONDS), "a runner hangs"
-
-    @property
-    def stands_before(self) -> str:
-        return self.gate.calls[-1]
-
-    def move(self) -> None:
-        if not self.is_done:
-            self._go.release()
-            self._await()
-
-    def kill(self) -> None:
-        if not self.is_done:
-            self._kill = True
-            self.move()
-            self._thread.join(STEP_SECONDS)
-
-    def finish(self) -> None:
-        while not self.is_done:
-            self.move()

@@ -13,7 +13,8 @@ from builders import HOUR_SECONDS, key_text
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from interleaving import BEYOND_LEASE_SECONDS, GRACE_SECONDS, SINK, Runner, World
+from interleaving import BEYOND_LEASE_SECONDS, GRACE_SECONDS, SINK, World
+from runners import Runner
 
 from keyrail.domain.decisions import Code
 from keyrail.domain.errors import Conflict, KeyrailError
