@@ -7,6 +7,7 @@ from deployment import Deployment, Issued, unavailable
 
 from keyrail.domain.errors import DeliveryFailed
 from keyrail.domain.sinks import Sink, parse_sink
+from keyrail.ports import DueEntry
 
 INTERVAL_SECONDS = 7200
 GRACE_SECONDS = 3600
@@ -96,6 +97,22 @@ class TestWhatIsDue:
         deployment.wait(GRACE_SECONDS)
         assert tick(deployment)["rotated"] == 1
         assert deployment.code_of(in_sink(deployment, "vault:acme/elsewhere")) == "VALID"
+
+
+class TestAHintWithoutAnythingToDo:
+    """It comes before its record: a tick in between must not take it away."""
+
+    @pytest.mark.parametrize("key_id", ["0Keyrail0Nobody0", ""])
+    def test_is_left_for_a_lease_and_then_removed(self, deployment: Deployment, key_id: str) -> None:
+        key_id = key_id or deployment.issue().key_id
+        entry = DueEntry.of(deployment.clock.now(), "key", key_id)
+        deployment.services.due.add(entry)
+        for _ in range(2):
+            assert tick(deployment) == NOTHING
+            assert deployment.services.due.due(deployment.clock.now()) == [entry]
+        deployment.wait(30)
+        assert tick(deployment) == NOTHING
+        assert deployment.services.due.due(deployment.clock.now()) == []
 
 
 class TestWhoMayTick:

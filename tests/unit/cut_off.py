@@ -10,6 +10,7 @@ from keyrail.domain.decisions import Code
 from keyrail.domain.errors import Conflict, DeadlineExceeded, Unavailable
 from keyrail.ports import Services
 
+RETRY_SECONDS = 61.0  # beyond the first back-off, and any lease
 Run = Callable[[World, Services], Any]
 
 
@@ -86,10 +87,11 @@ def assert_ended(world: World) -> None:
     assert decision.generation is not None
     assert decision.generation.state == "current"
     assert "pending" not in world.states().values()
+    version = world.stored().version
+    world.wait(RETRY_SECONDS)  # no hint is young any more
+    world.tick()
+    assert world.stored().version == version
     told = [event["generation"] for event in world.events("rotation.promoted")]
     assert told == [n for _, n in world.keys.promotions]
     assert len({rotation_id for rotation_id, _ in world.keys.promotions}) == len(told)
-    version = world.stored().version
-    world.tick()
-    assert world.stored().version == version
     assert world.due.due(world.clock.now()) == []

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from builders import key_text
 from cut_off import (
+    RETRY_SECONDS,
     Run,
     assert_ended,
     assert_the_sink_is_alive,
@@ -26,7 +27,6 @@ from runners import Killed
 from keyrail.domain.decisions import Code
 from keyrail.domain.errors import DeadlineExceeded, Unavailable
 
-RETRY_SECONDS = 61.0  # beyond the first back-off, and any lease
 SCENARIOS: dict[str, tuple[Callable[[], World], Run]] = {
     "a tick": (due, tick),
     "a first delivery": (first_delivery, tick),

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import Field
 
@@ -140,8 +140,8 @@ def _act(entry: DueEntry, stored: StoredKey | None, tick: _Tick) -> None:
     if action is DueAction.WAIT:
         tick.counts["skipped"] += 1
         return
-    if stored is not None and action is DueAction.DROP:
-        if not _told_what_was_left(entry, stored, tick):
+    if action is DueAction.DROP:
+        if _is_young(entry, tick) or (stored is not None and not _told_what_was_left(entry, stored, tick)):
             return
     elif stored is not None and action is DueAction.WATCH_GRACE:
         _watch_grace(entry, stored, tick)
@@ -159,6 +159,11 @@ def _rotation_id(record: KeyRecord) -> str:
     """The same for every tick that sees this rotation due: fired twice, late or side by side, it happens once."""
     due_at = record.rotation.next_at
     return fingerprint("due rotation", record.key_id, due_at.isoformat() if due_at else "")
+
+
+def _is_young(entry: DueEntry, tick: _Tick) -> bool:
+    """Hints are put before records are written: the record that this one is of may be on its way."""
+    return tick.services.clock.now() < entry.at + timedelta(seconds=tick.services.rotation_lease_seconds)
 
 
 def _told_what_was_left(entry: DueEntry, stored: StoredKey, tick: _Tick) -> bool:
