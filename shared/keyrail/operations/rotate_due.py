@@ -133,26 +133,30 @@ def _look_at(entry: DueEntry, tick: _Tick) -> None:
 
 def _act(entry: DueEntry, stored: StoredKey | None, tick: _Tick) -> None:
     services, now = tick.services, tick.services.clock.now()
-    action = due_action(stored, now)
+    action, is_done = due_action(stored, now), False
     if stored is not None and action is DueAction.RETIRE:
-        stored = _retire(stored, tidy(stored.record, now), tick)
+        stored, is_done = _retire(stored, tidy(stored.record, now), tick), True
         action = due_action(stored, now)
-    if action is DueAction.WAIT:
-        tick.counts["skipped"] += 1
-        return
-    if action is DueAction.DROP:
-        if _is_young(entry, tick) or (stored is not None and not _told_what_was_left(entry, stored, tick)):
+    match action:
+        case DueAction.WAIT:
+            tick.counts["skipped"] += 1
             return
-    elif stored is not None and action is DueAction.WATCH_GRACE:
-        _watch_grace(entry, stored, tick)
-    elif stored is not None:
-        record = stored.record
-        rotate_into_sink(
-            stored, SinkRotation(_rotation_id(record), record.rotation.grace_seconds, tick.actor), services
-        )
-        tick.counts["rotated" if action is DueAction.ROTATE else "resumed"] += 1
-        tick.told.add(record.key_id)
+        case DueAction.DROP:
+            if not is_done and not _may_be_dropped(entry, stored, tick):
+                return
+        case DueAction.WATCH_GRACE if stored is not None:
+            _watch_grace(entry, stored, tick)
+        case _ if stored is not None:
+            _rotate(stored, tick)
+            tick.counts["rotated" if action is DueAction.ROTATE else "resumed"] += 1
     services.due.remove(entry)
+
+
+def _rotate(stored: StoredKey, tick: _Tick) -> None:
+    record = stored.record
+    asked = SinkRotation(_rotation_id(record), record.rotation.grace_seconds, tick.actor)
+    rotate_into_sink(stored, asked, tick.services)
+    tick.told.add(record.key_id)
 
 
 def _rotation_id(record: KeyRecord) -> str:
@@ -161,22 +165,19 @@ def _rotation_id(record: KeyRecord) -> str:
     return fingerprint("due rotation", record.key_id, due_at.isoformat() if due_at else "")
 
 
-def _is_young(entry: DueEntry, tick: _Tick) -> bool:
-    """Hints are put before records are written: the record that this one is of may be on its way."""
-    return tick.services.clock.now() < entry.at + timedelta(seconds=tick.services.rotation_lease_seconds)
-
-
-def _told_what_was_left(entry: DueEntry, stored: StoredKey, tick: _Tick) -> bool:
-    """False where whoever made the change seems to be at it still, and will remove the hint: he may have done so since
-    the index was listed."""
-    lease_seconds = tick.services.rotation_lease_seconds
-    left = left_behind(stored.record, entry.at, lease_seconds)
-    if left is None or stored.record.key_id in tick.told:
+def _may_be_dropped(entry: DueEntry, stored: StoredKey | None, tick: _Tick) -> bool:
+    """Not where somebody may be at it still: hints are put before records are written, and removed by whoever did what
+    they hint at. Where he was cut off before he told everybody, that is done here."""
+    now, lease_seconds = tick.services.clock.now(), tick.services.rotation_lease_seconds
+    if now < entry.at + timedelta(seconds=lease_seconds):
+        return False
+    left = None if stored is None else left_behind(stored.record, entry.at, lease_seconds)
+    if stored is None or left is None or stored.record.key_id in tick.told:
         return True
-    if left.step == "promoted" and (tick.listed_at - left.at).total_seconds() < lease_seconds:
+    if left.step == "promoted" and tick.listed_at < left.at + timedelta(seconds=lease_seconds):
         tick.counts["skipped"] += 1
         return False
-    if entry not in tick.services.due.due(tick.services.clock.now()):
+    if entry not in tick.services.due.due(now):
         return False
     if left.step == "promoted":
         tell_promoted(stored, tick.actor, tick.services)
