@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deployed import Deployment
+from deployed import SOURCES, Deployment
 
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
 from keyrail.adapters.memory_documents import MemoryPepperSource, MemoryRoleSource
@@ -19,6 +19,7 @@ from keyrail.adapters.vault_feed import VaultChangeFeed
 from keyrail.adapters.vault_keys import VaultKeyStore
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.bootstrap import build_services, vault_config
+from keyrail.dev.functions import find_functions, function_of_operation
 from keyrail.domain.access import Caller
 from keyrail.domain.digest import Peppers
 from keyrail.domain.records import SYSTEM_TENANT
@@ -85,10 +86,11 @@ def memory_stores() -> Callable[[str], Store]:
 def vault_stores(deployment: Deployment) -> Callable[[str], Store]:
     """One mount, and for each operation a session under its function's identity, with its policy."""
     sessions: dict[str, VaultSession] = {}
+    function_of = function_of_operation(find_functions(SOURCES))
 
     def store_of(name: str) -> Store:
         if name not in sessions:
-            settings = load_settings(deployment.environment(name.removesuffix(" again")))
+            settings = load_settings(deployment.environment(function_of[name.removesuffix(" again")]))
             sessions[name] = VaultSession(vault_config(settings))
         session = sessions[name]
         return VaultKeyStore(session), VaultPepperSource(session), VaultRoleSource(session), VaultChangeFeed(session)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from dev_process import Running, clean_environment, descendants, eventually, keyrail, still_alive
 
+from keyrail.dev.functions import find_functions
 from keyrail.domain.key_format import ANY_KEY
 
 
@@ -73,7 +74,7 @@ def test_the_lines_to_copy_work_as_pasted_and_the_keys_outlive_the_run(running: 
     again = Running.start(folder)
     try:
         again.wait_until_up()
-        assert "0 of 28 steps were due" in again.output
+        assert re.search(r"Vault is set up: 0 of \d+ steps were due", again.output)
         assert again.cli("validate", stdin=key[0]).returncode == 0
     finally:
         again.stop()
@@ -86,7 +87,7 @@ def test_no_key_is_among_arguments_and_no_secret_in_the_introduction(shared: Run
     told = shared.output + table
     assert ANY_KEY.search(told) is None
     secret_ids = [file.read_text().strip() for file in (shared.folder / "identities").glob("*.secret-id")]
-    assert len(secret_ids) == 7
+    assert len(secret_ids) == len(find_functions(Path("functions")))
     assert [secret for secret in secret_ids if secret in told] == []
 
 

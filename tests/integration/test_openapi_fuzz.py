@@ -19,6 +19,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from first_admin import make_admin
 from keyrail import bootstrap
+from keyrail.dev.functions import find_functions, function_of_operation
 from keyrail.operations.catalogue import CATALOGUE
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
@@ -41,6 +42,9 @@ BEYOND_THE_DOCUMENT = re.compile(  # what JSON Schema can't say of a request tha
     r"|grace_seconds is greater than max_grace_seconds"
 )
 
+FUNCTIONS = find_functions(Path("functions"))
+FUNCTION_OF = function_of_operation(FUNCTIONS)
+
 load_all_checks()
 EVERY_CHECK = CHECKS.get_all()
 (POSITIVE_DATA_ACCEPTANCE,) = CHECKS.get_by_names(["positive_data_acceptance"])
@@ -48,7 +52,7 @@ EVERY_CHECK = CHECKS.get_all()
 
 @cache
 def function(operation: str) -> Callable[..., Iterable[bytes]]:
-    app = functions_framework.create_app("handler", f"functions/{operation}/main.py", "http")
+    app = functions_framework.create_app("handler", str(FUNCTIONS[FUNCTION_OF[operation]]), "http")
     return app.wsgi_app  # type: ignore[no-any-return]
 
 

@@ -74,7 +74,9 @@ def test_an_instance_that_has_not_heard_of_it_reads_it_when_it_meets_it(
     assert code(new.key, others) is Code.VALID
 
 
-def test_a_real_instance_uses_it_within_a_second(world: VaultWorld, pepper: PepperAdmin, mount: Mount) -> None:
+def test_a_real_instance_uses_it_within_a_second(
+    world: VaultWorld, pepper: PepperAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from keyrail.bootstrap import build_services
     from keyrail.settings import load_settings
 
@@ -85,6 +87,13 @@ def test_a_real_instance_uses_it_within_a_second(world: VaultWorld, pepper: Pepp
     while instance.lookup.peppers().current == 1:
         assert time.monotonic() - began_at < 2.5
         time.sleep(0.05)
+    monkeypatch.setattr(instance.feed, "head", _exit)
+    while any(thread.name == "keyrail-feed" for thread in threading.enumerate()):
+        time.sleep(0.05)  # other tests count threads
+
+
+def _exit() -> None:
+    raise SystemExit  # of the thread that asks
 
 
 def test_a_version_in_use_is_not_dropped_and_the_keys_are_named(

@@ -1,22 +1,28 @@
 """The grace of the generation before: who still uses it is told, once; silence ends it early; its end is told once."""
 
 import json
+import os
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from deployment import SETTINGS, Deployment, Issued
+from deployment import Deployment, Issued
 from test_tick import GRACE_SECONDS, in_sink, rotation, tick
 
+from keyrail import bootstrap
+from keyrail.adapters.memory_outbox import MemoryEventOutbox
 from keyrail.domain.due import USAGE_LAG_SECONDS
 
 SILENT_SECONDS = 600
 
 
 @pytest.fixture
-def settings() -> dict[str, str]:
-    """With an outbox: its receiver is away, so everything that is told stays in it."""
-    return SETTINGS | {"K_SINK": "http://127.0.0.1:9/"}
+def deployment(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    """With an outbox that nobody empties, so that everything that is told stays in it."""
+    services = replace(deployment.services, outbox=MemoryEventOutbox())
+    monkeypatch.setattr(bootstrap, "_built", (os.getpid(), services))
+    return Deployment(services, deployment.clock, deployment.client_of)
 
 
 @pytest.fixture
