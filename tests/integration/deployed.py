@@ -4,6 +4,7 @@ Root is used to set up, and to look at what lies in Vault; no function ever has 
 """
 
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -141,6 +142,26 @@ class Deployment:
         data: dict[str, Any] = found["data"]
         return data
 
+    # -- no secret anywhere -----------------------------------------------------------------------------------------
+
+    def look_through(self) -> None:
+        """All that can be read of this deployment by whoever may read anything but the pepper."""
+        for instance in self.instances:
+            self.api.call(instance.name, "GET", "/metrics", at=instance.url)
+            self._look_through_output(instance)
+        for path in self.paths():
+            self.canary.search("a path in Vault", path)
+            document = self.document(path)
+            peppers = document["versions"].values() if path == "pepper" else ()
+            self.canary.search(f"{path.split('/')[0]} in Vault", json.dumps(document), peppers)
+        if self.vault.audit_log is not None:
+            self.canary.search("Vault's audit log", self.vault.audit_log.read_text())
+        self.canary.search("Vault's own log", (self.vault.folder / "server.log").read_text(errors="replace"))
+
+    def _look_through_output(self, instance: Instance) -> None:
+        for log in instance.logs:
+            self.canary.search(f"the output of {instance.name}", log.read_text(errors="replace"))
+
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def stop(self, *these: Instance) -> None:
@@ -149,6 +170,5 @@ class Deployment:
             instance.kill()
         for instance in stopped:
             instance.function.process.stop()
-            for log in instance.logs:
-                self.canary.search(f"the output of {instance.name}", log.read_text(errors="replace"))
+            self._look_through_output(instance)
             self.instances.remove(instance)
