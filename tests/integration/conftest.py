@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from canary import Canary
-from deployed import ALL, Deployment
+from deployed import ALL, Deployment, look_through_logs
 
 from keyrail.dev.openbao import OpenBao
 
@@ -36,5 +36,4 @@ def own_vault(canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """One that a test may kill, stop, seal or break, and must leave answering."""
     with OpenBao(tmp_path_factory.mktemp("own-vault"), audit=True) as server:
         yield server
-    for log in ("audit.log", "server.log"):
-        canary.search(f"Vault's {log}", (server.folder / log).read_text(errors="replace"))
+    look_through_logs(server, canary)

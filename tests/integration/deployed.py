@@ -154,9 +154,6 @@ class Deployment:
             document = self.document(path)
             peppers = document["versions"].values() if path == "pepper" else ()
             self.canary.search(f"{path.split('/')[0]} in Vault", json.dumps(document), peppers)
-        if self.vault.audit_log is not None:
-            self.canary.search("Vault's audit log", self.vault.audit_log.read_text())
-        self.canary.search("Vault's own log", (self.vault.folder / "server.log").read_text(errors="replace"))
 
     def _look_through_output(self, instance: Instance) -> None:
         for log in instance.logs:
@@ -172,3 +169,8 @@ class Deployment:
             instance.function.process.stop()
             self._look_through_output(instance)
             self.instances.remove(instance)
+
+
+def look_through_logs(vault: OpenBao, canary: Canary) -> None:
+    for log in ("audit.log", "server.log"):
+        canary.search(f"Vault's {log}", (vault.folder / log).read_text(errors="replace"))

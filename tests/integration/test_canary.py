@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from canary import Canary
-from deployed import ALL, Deployment
+from deployed import ALL, Deployment, look_through_logs
 from http_api import Key, Reply, a_key_like
 from vault_proxy import Asked, Cut, Proxy, proxy_to
 
@@ -203,6 +203,7 @@ def test_no_secret_was_found_in_all_that_this_run_said(
 ) -> None:
     deployment.look_through()
     watched.deployment.look_through()
+    look_through_logs(deployment.vault, canary)
     print(f"\n{canary.known} secrets looked for in {canary.searched_chars / 1e6:.0f} million characters")
     assert canary.known > 20
     assert canary.hits == set()
