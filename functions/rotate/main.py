@@ -1,6 +1,5 @@
 """POST /v1/keys/{key_id}/rotate: gives a key its next secret. docs/operations/rotate.md"""
 
-from keyrail.operations.rotate import OPERATION
 from keyrail.triggers.http import http_function
 
-handler = http_function(OPERATION)
+handler = http_function("rotate")

@@ -5,17 +5,15 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from keyrail.bootstrap import process_services
 from keyrail.domain.errors import InvalidArgument, KeyrailError
-from keyrail.operations.operation import Operation
-from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id, correlation_id, log
 from keyrail.triggers import probes
-from keyrail.triggers.http_exchange import HttpFunction, HttpReply, HttpRequest, problem_reply
-from keyrail.triggers.problems import TITLES
+from keyrail.triggers.http_messages import HttpReply, HttpRequest
+from keyrail.triggers.problems import TITLES, problem_reply
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -23,15 +21,19 @@ if TYPE_CHECKING:
     import flask
     from werkzeug.wrappers import Response
 
+    from keyrail.ports import Services
+    from keyrail.triggers.http_exchange import HttpFunction
+
 _PIECE_SECONDS = 10  # a client that sends nothing for so long gets 408 and gives its thread back
 _PIECE_TIMEVAL, _NO_TIMEVAL = (struct.pack("@ll", seconds, 0) for seconds in (_PIECE_SECONDS, 0))
 _DRAIN_BYTES = 1024 * 1024  # of a body that is too large: read away, so that the client gets to see the 413
 
 
 def http_function(
-    operation: Operation, services: Callable[[], Services] = process_services
+    operation: str, services: Callable[[], "Services"] | None = None
 ) -> Callable[["flask.Request"], "Response"]:
-    """Nothing connects until the first request: gunicorn forks after import.
+    """Nothing connects until the first request: gunicorn forks after import. Nothing heavy is imported either: the
+    operation, and what it stands on, come with the first request but /livez, since they start as long as Flask.
 
     functions-framework imports a function within its application's context. There the function answers as WSGI
     middleware, ahead of Flask, whose routing, contexts and response are a third of an empty function's cost, and
@@ -39,21 +41,30 @@ def http_function(
     """
     import flask
 
-    function, own_probes = HttpFunction(operation), probes.Probes()
+    own_probes = probes.Probes()
+
+    @cache
+    def loaded() -> tuple["HttpFunction", Callable[[], "Services"]]:
+        from keyrail.bootstrap import process_services
+        from keyrail.triggers.http_exchange import HttpFunction
+
+        function = HttpFunction(import_module(f"keyrail.operations.{operation}").OPERATION)
+        return function, services or process_services
 
     def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
         request = _http_request(environ)
-        reply = own_probes.answer(request, services) if request.path in probes.PATHS else answer(request)
+        is_probe = request.path in probes.PATHS
+        reply = own_probes.answer(request, lambda: loaded()[1]()) if is_probe else answer(request)
         headers = [*reply.headers.items(), ("Content-Length", str(len(reply.body)))]
         start_response(f"{reply.status} {TITLES[reply.status]}", headers)
         return [] if request.method == "HEAD" else [reply.body]
 
     def answer(request: HttpRequest) -> HttpReply:
+        function, built = loaded()
         try:
-            built = services()
+            return function.answer(request, built())
         except KeyrailError as error:  # wrong settings: nothing works, and /readyz says so
             return _unserved(operation, request, error)
-        return function.answer(request, built)
 
     def handler(request: "flask.Request") -> "Response":
         try:
@@ -66,10 +77,10 @@ def http_function(
     return handler
 
 
-def _unserved(operation: Operation, request: HttpRequest, error: KeyrailError) -> HttpReply:
+def _unserved(operation: str, request: HttpRequest, error: KeyrailError) -> HttpReply:
     chosen = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
     token = correlation_id.set(chosen)
-    log(logging.ERROR, "request", operation=operation.name, code=error.code)
+    log(logging.ERROR, "request", operation=operation, code=error.code)
     correlation_id.reset(token)
     return problem_reply(error, chosen, {})
 
@@ -85,7 +96,7 @@ def _http_request(environ: dict[str, Any]) -> HttpRequest:
     )
 
 
-@lru_cache
+@cache
 def _environ_name(header: str) -> str:
     return "CONTENT_TYPE" if header == "content-type" else "HTTP_" + header.upper().replace("-", "_")
 
