@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from keyrail.domain.errors import InvalidArgument, KeyrailError
+from keyrail.domain.errors import Internal, InvalidArgument, KeyrailError
 from keyrail.telemetry import choose_correlation_id, correlation_id, log
 from keyrail.triggers import probes
 from keyrail.triggers.http_messages import HttpReply, HttpRequest
@@ -53,17 +53,20 @@ def http_function(
 
     def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
         request = _http_request(environ)
-        is_probe = request.path in probes.PATHS
-        reply = own_probes.answer(request, lambda: loaded()[1]()) if is_probe else answer(request)
+        reply = answer(request)
         headers = [*reply.headers.items(), ("Content-Length", str(len(reply.body)))]
         start_response(f"{reply.status} {TITLES[reply.status]}", headers)
         return [] if request.method == "HEAD" else [reply.body]
 
     def answer(request: HttpRequest) -> HttpReply:
-        function, built = loaded()
         try:
+            if request.path in probes.PATHS:
+                return own_probes.answer(request, lambda: loaded()[1]())
+            function, built = loaded()
             return function.answer(request, built())
         except KeyrailError as error:  # wrong settings: nothing works, and /readyz says so
+            return _unserved(operation, request, error)
+        except Exception as error:  # noqa: BLE001 - before dispatch, which lets nothing out; logged there
             return _unserved(operation, request, error)
 
     def handler(request: "flask.Request") -> "Response":
@@ -77,9 +80,12 @@ def http_function(
     return handler
 
 
-def _unserved(operation: str, request: HttpRequest, error: KeyrailError) -> HttpReply:
+def _unserved(operation: str, request: HttpRequest, error: Exception) -> HttpReply:
     chosen = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
     token = correlation_id.set(chosen)
+    if not isinstance(error, KeyrailError):
+        logging.getLogger("keyrail").error("unforeseen", exc_info=error)
+        error = Internal(type(error).__name__)
     log(logging.ERROR, "request", operation=operation, code=error.code)
     correlation_id.reset(token)
     return problem_reply(error, chosen, {})
