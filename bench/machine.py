@@ -50,7 +50,8 @@ def on_all_cores(*pids: int) -> Iterator[None]:
 def _let_run_on(cores: set[int], pids: tuple[int, ...]) -> None:
     for pid in pids:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            os.sched_setaffinity(int(thread), cores)
+            with contextlib.suppress(ProcessLookupError):  # it ended since it was listed
+                os.sched_setaffinity(int(thread), cores)
 
 
 def cpu_seconds(*pids: int) -> float:
