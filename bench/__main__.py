@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -21,6 +23,7 @@ SECTIONS: dict[str, Callable[[Options], Section]] = {
 
 def main() -> None:
     chosen = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # in order: servers ended, folders removed
     facts = machine.facts()
     machine.stay_off_the_measured_core()
     if not chosen.json:
