@@ -3,11 +3,9 @@
 Root is used to set up, and to look at what lies in Vault; no function ever has its token.
 """
 
-import contextlib
 import json
 import os
 import secrets
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,8 +56,7 @@ class Instance:
 
     def kill(self) -> None:
         """SIGKILL to the server and its workers at once. May be called again."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.function.process.pid, signal.SIGKILL)
+        self.function.process.kill()
 
     def is_up(self, probe: str = "readyz") -> bool:
         return answers(f"{self.url}/{probe}")
