@@ -133,7 +133,7 @@ def _code(reply: Reply) -> str:
 
 
 def _assert_management_is_unavailable(api: Api, key: Key) -> None:
-    calls = {
+    calls: dict[str, Callable[[], Reply]] = {
         "issue": lambda: api.try_issue(),
         "rotate": lambda: api.rotate(key.key_id),
         "revoke": lambda: api.revoke(key.key_id),
