@@ -37,7 +37,7 @@ fmt: $(INSTALLED) ## put the code into its one format
 	$(BIN)/ruff check --fix
 
 bench: $(INSTALLED) ## speed and memory, as ratios measured side by side
-	$(BIN)/python bench/run.py
+	$(BIN)/python -m bench
 
 docs: $(INSTALLED) ## write docs/openapi.yaml anew from the operations
 	$(BIN)/python -m keyrail.dev.openapi

@@ -1,6 +1,5 @@
 """GET /v1/keys/{key_id}: shows a key's record. docs/operations/get_key.md"""
 
-from keyrail.operations.get_key import OPERATION
 from keyrail.triggers.http import http_function
 
-handler = http_function(OPERATION)
+handler = http_function("get_key")

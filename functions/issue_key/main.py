@@ -1,6 +1,5 @@
 """POST /v1/keys: makes a key and shows it once. docs/operations/issue_key.md"""
 
-from keyrail.operations.issue_key import OPERATION
 from keyrail.triggers.http import http_function
 
-handler = http_function(OPERATION)
+handler = http_function("issue_key")

@@ -1,6 +1,5 @@
 """GET /v1/config/{name}: gives a config's value, or its history. docs/operations/read_config.md"""
 
-from keyrail.operations.read_config import OPERATION
 from keyrail.triggers.http import http_function
 
-handler = http_function(OPERATION)
+handler = http_function("read_config")

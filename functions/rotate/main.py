@@ -2,7 +2,6 @@
 POST /v1/rotation/tick: to every key that is due. docs/operations/rotate_due.md
 POST /v1/rotation/sweep: looks after all keys, once a night. docs/operations/sweep.md"""
 
-from keyrail.operations import rotate, rotate_due, sweep
 from keyrail.triggers.http import http_function
 
-handler = http_function(rotate.OPERATION, rotate_due.OPERATION, sweep.OPERATION)
+handler = http_function("rotate", "rotate_due", "sweep")

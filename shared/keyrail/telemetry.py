@@ -6,6 +6,7 @@ A line of the audit log has "kind": "audit" and is written by adapters/json_audi
 
 import json
 import logging
+import os
 import random
 import re
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any
+from typing import Any, TextIO
 
 from keyrail.domain.key_format import ANY_SECRET
 
@@ -163,9 +164,41 @@ def _where_it_happened(record: logging.LogRecord) -> str:
     return f"{kind.__name__ if kind else '?'} at " + " < ".join(reversed(frames))
 
 
+class _LineHandler(logging.Handler):
+    """Each line is one system call, which the kernel keeps apart from others'; so no thread waits for a lock that
+    another one holds while it writes. A stream without a file below it is written to as it is."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        try:
+            self._file: int | None = stream.fileno()
+        except OSError:
+            self._file = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._write(self.format(record) + "\n")
+        except Exception:  # noqa: BLE001 - as every handler of logging: it tells standard error, and nobody fails
+            self.handleError(record)
+
+    def _write(self, line: str) -> None:
+        if self._file is None:
+            self._stream.write(line)
+            return
+        data = line.encode()
+        while data:
+            data = data[os.write(self._file, data) :]
+
+
 def configure_logging(level: str = "INFO") -> None:
     """Every logger of the process writes through our formatter to standard output. May be called again."""
-    handler = logging.StreamHandler(sys.stdout)
+    sys.stdout.flush()
+    handler = _LineHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

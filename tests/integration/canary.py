@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from keyrail.domain.key_format import SECRET_CHARS
 
 _LONG_BASE62 = re.compile(rf"[0-9A-Za-z]{{{SECRET_CHARS},}}")
+_HEX = re.compile(r"[0-9a-f]*|[0-9A-F]*")  # of a digest: no secret of 32 random base62 characters looks like one
 _VAULT_TOKEN = re.compile(r"\b(?:hv[sbr]|[sbr])\.[0-9A-Za-z_-]{20,}")
 
 
@@ -36,7 +37,7 @@ class Canary:
         self.hits |= {f"{what} in {where}" for what in self._found(text)}
 
     def _found(self, text: str) -> Iterable[str]:
-        for run in _LONG_BASE62.findall(text):
+        for run in {run for run in _LONG_BASE62.findall(text) if not _HEX.fullmatch(run)}:
             starts = range(len(run) - SECRET_CHARS + 1)
             if any(run[start : start + SECRET_CHARS] in self._key_secrets for start in starts):
                 yield "a key"

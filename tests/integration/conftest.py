@@ -1,16 +1,18 @@
 """One deployment for all tests that leave its Vault alone, and what others need to bring up their own."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from canary import Canary
-from deployed import ALL, Deployment
+from deployed import ALL, Deployment, look_through_logs
 from rotating import OTHERS, ROTATOR, Rotations
 
 from keyrail.dev.openbao import OpenBao
 
-Deploy = Callable[..., Deployment]
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The canary looks for what all others were shown, so it comes last."""
+    items.sort(key=lambda item: item.path.name == "test_canary.py")
 
 
 @pytest.fixture(scope="session")
@@ -43,21 +45,8 @@ def rotations(openbao: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(scope="module")
-def own_vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
+def own_vault(canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
     """One that a test may kill, stop, seal or break, and must leave answering."""
     with OpenBao(tmp_path_factory.mktemp("own-vault"), audit=True) as server:
         yield server
-
-
-@pytest.fixture
-def deploy(openbao: OpenBao, canary: Canary, tmp_path: Path) -> Iterator[Deploy]:
-    """A deployment of the test's own, without functions yet; on the shared Vault unless another is given."""
-    made: list[Deployment] = []
-
-    def build(vault: OpenBao = openbao) -> Deployment:
-        made.append(Deployment(vault, tmp_path / f"deployment-{len(made)}", canary))
-        return made[-1]
-
-    yield build
-    for each in made:
-        each.stop()
+    look_through_logs(server, canary)

@@ -3,10 +3,9 @@
 Root is used to set up, and to look at what lies in Vault; no function ever has its token.
 """
 
-import contextlib
+import json
 import os
 import secrets
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,8 +56,7 @@ class Instance:
 
     def kill(self) -> None:
         """SIGKILL to the server and its workers at once. May be called again."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.function.process.pid, signal.SIGKILL)
+        self.function.process.kill()
 
     def is_up(self, probe: str = "readyz") -> bool:
         return answers(f"{self.url}/{probe}")
@@ -146,6 +144,23 @@ class Deployment:
         data: dict[str, Any] = found["data"]
         return data
 
+    # -- no secret anywhere -----------------------------------------------------------------------------------------
+
+    def look_through(self) -> None:
+        """All that can be read of this deployment by whoever may read anything but the pepper."""
+        for instance in self.instances:
+            self.api.call(instance.name, "GET", "/metrics", at=instance.url)
+            self._look_through_output(instance)
+        for path in self.paths():
+            self.canary.search("a path in Vault", path)
+            document = self.document(path)
+            peppers = document["versions"].values() if path == "pepper" else ()
+            self.canary.search(f"{path.split('/')[0]} in Vault", json.dumps(document), peppers)
+
+    def _look_through_output(self, instance: Instance) -> None:
+        for log in instance.logs:
+            self.canary.search(f"the output of {instance.name}", log.read_text(errors="replace"))
+
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def stop(self, *these: Instance) -> None:
@@ -154,6 +169,10 @@ class Deployment:
             instance.kill()
         for instance in stopped:
             instance.function.process.stop()
-            for log in instance.logs:
-                self.canary.search(f"the output of {instance.name}", log.read_text(errors="replace"))
+            self._look_through_output(instance)
             self.instances.remove(instance)
+
+
+def look_through_logs(vault: OpenBao, canary: Canary) -> None:
+    for log in ("audit.log", "server.log"):
+        canary.search(f"Vault's {log}", (vault.folder / log).read_text(errors="replace"))

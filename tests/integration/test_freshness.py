@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from deployed import FULL, Deployment
 from http_api import Api, Key
 
-ROUNDS = 100 if FULL else 12
+ROUNDS = 100 if FULL else 15
 FRESH_SECONDS = 1.5
 ASK_EVERY_SECONDS = 0.02
 

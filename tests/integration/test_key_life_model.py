@@ -218,9 +218,9 @@ def _run(world: Callable[[], World], canary: Canary, examples: int) -> None:
 
 
 def test_on_memory(canary: Canary) -> None:
-    _run(lambda: World.over(memory_stores()), canary, 2000 if FULL else 100)
+    _run(lambda: World.over(memory_stores()), canary, 1000 if FULL else 100)
 
 
 def test_on_a_real_vault(deployment: Deployment, canary: Canary) -> None:
     stores = vault_stores(deployment)
-    _run(lambda: World.over(stores), canary, 200 if FULL else 15)
+    _run(lambda: World.over(stores), canary, 100 if FULL else 10)

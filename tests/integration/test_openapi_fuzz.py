@@ -16,6 +16,7 @@ import schemathesis
 import yaml
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.config import SchemathesisConfig
 
 from first_admin import make_admin
 from keyrail import bootstrap
@@ -132,6 +133,13 @@ def make_it_succeed(case: schemathesis.Case) -> None:
 
 def test_all_checks_are_used() -> None:
     assert len(EVERY_CHECK) >= 14
+
+
+def test_the_command_line_finds_the_same_caller_accepted() -> None:
+    """schemathesis.toml is for whoever runs `st` by hand."""
+    by_hand = SchemathesisConfig.from_path("schemathesis.toml").projects.default
+    assert by_hand.generation.with_security_parameters is False
+    assert {"412", "422"} < set(by_hand.checks.positive_data_acceptance.expected_statuses)
 
 
 @schema.parametrize()

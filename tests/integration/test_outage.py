@@ -57,8 +57,10 @@ def audit_disk_full(vault: OpenBao) -> Iterator[None]:
     """No file of the server may grow: it can't write its audit log, and so refuses to answer anything else."""
     assert vault.audit_log is not None
     resource.prlimit(vault.pid, resource.RLIMIT_FSIZE, (vault.audit_log.stat().st_size, resource.RLIM_INFINITY))
-    yield
-    resource.prlimit(vault.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        resource.prlimit(vault.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,8 @@ def test_a_sealed_vault_refuses_nobody(stricken: Deployment) -> None:
 
 
 def _warm_up(api: Api, key: Key) -> None:
+    """After a poll of the feed: what is read while changes come in is not kept."""
+    time.sleep(POLL_SECONDS + 0.25)
     for _ in range(2):
         assert api.code_of(key.text) == "VALID"
     api.get(key.key_id).ok()
@@ -129,7 +133,7 @@ def _code(reply: Reply) -> str:
 
 
 def _assert_management_is_unavailable(api: Api, key: Key) -> None:
-    calls = {
+    calls: dict[str, Callable[[], Reply]] = {
         "issue": lambda: api.try_issue(),
         "rotate": lambda: api.rotate(key.key_id),
         "revoke": lambda: api.revoke(key.key_id),

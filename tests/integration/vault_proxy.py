@@ -25,10 +25,16 @@ class Asked:
         return self.method in ("POST", "PUT", "PATCH") and not self.path.startswith("/v1/auth/")
 
 
+Answer = tuple[int, bytes]
+"""Status and JSON."""
+
+
 class Proxy:
-    """`before` and `after` are called around the forwarding of each request; they may take time, or raise Cut."""
+    """`before` and `after` are called around the forwarding of each request; they may take time, or raise Cut.
+    What `instead` answers is not forwarded at all."""
 
     def __init__(self) -> None:
+        self.instead: Callable[[Asked], Answer | None] = lambda _: None
         self.before: Callable[[Asked], None] = lambda _: None
         self.after: Callable[[Asked], None] = lambda _: None
         self.address = ""
@@ -51,27 +57,25 @@ def proxy_to(vault_address: str) -> Iterator[Proxy]:
             asked = Asked(self.command, self.path, self.headers, body)
             try:
                 proxy.before(asked)
-                status, headers, answer = _exchanged(asked)
+                status, answer = proxy.instead(asked) or _exchanged(asked)
                 proxy.after(asked)
             except Cut:
                 self.close_connection = True
                 return
             self.send_response_only(status)
-            for name in ("Content-Type", "Cache-Control"):
-                if name in headers:
-                    self.send_header(name, headers[name])
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
 
         do_GET = do_LIST = do_POST = do_PUT = do_PATCH = do_DELETE = forward
 
-    def _exchanged(asked: Asked) -> tuple[int, http.client.HTTPMessage, bytes]:
+    def _exchanged(asked: Asked) -> Answer:
         connection = http.client.HTTPConnection(vault.hostname or "", vault.port, timeout=20)
         try:
             connection.request(asked.method, asked.path, asked.body or None, dict(asked.headers.items()))
             answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
+            return answer.status, answer.read()
         finally:
             connection.close()
 

@@ -209,3 +209,22 @@ class TestMetrics:
         monkeypatch.setenv("KEYRAIL_METRICS", "none")
         reply = probe(deployment, "/metrics")
         assert (reply.status_code, reply.data) == (200, b"")
+
+
+class TestADefectOutsideAnyOperation:
+    """What nobody foresaw, before there are services to dispatch to, ends as any defect does: in one problem, and
+    without its text, which may hold anything."""
+
+    @pytest.fixture(autouse=True)
+    def defect(self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(bootstrap, "_built", None)
+        monkeypatch.setattr(bootstrap, "load_settings", lambda: _raise(ValueError("canary 4711")))
+
+    @pytest.mark.parametrize("path", ["/v1/keys/validate", "/readyz", "/metrics"])
+    def test_is_told_without_its_text(self, deployment: Deployment, output: Any, path: str) -> None:
+        reply = deployment.call("validate_key", {"key": "x"}) if path.startswith("/v1") else probe(deployment, path)
+        assert (reply.status_code, reply.json["code"]) == (500, "INTERNAL")
+        assert "4711" not in reply.text + output.text
+        (line,) = output.lines("log")
+        assert line["exception"].startswith("ValueError at test_probes.py")
+        assert line["correlation_id"] == reply.json["correlation_id"] == reply.headers["X-Correlation-ID"]

@@ -1,5 +1,6 @@
 """domain/digest.py: what is stored of a key, and that it can't be mistaken or shown."""
 
+import hmac
 from hashlib import sha256
 
 import pytest
@@ -17,6 +18,19 @@ HEX = "0123456789abcdef"
 @given(BODIES, PEPPER, st.integers(1, 9))
 def test_a_digest_equals_an_independent_hmac(body: bytes, pepper: bytes, version: int) -> None:
     assert Peppers(version, {version: pepper}).digest(body, version) == _hmac_sha256(pepper, body)
+
+
+@given(BODIES, st.binary(max_size=200))
+@example(b"at the block size of SHA-256", b"p" * 64)
+@example(b"and above it", b"p" * 65)
+def test_a_pepper_of_any_length_is_used_as_the_standard_library_would(body: bytes, pepper: bytes) -> None:
+    assert Peppers(1, {1: pepper}).digest(body, 1) == hmac.digest(pepper, body, "sha256").hex()
+
+
+def test_one_digest_leaves_no_trace_in_the_next() -> None:
+    first = PEPPERS.digest(b"first", 1)
+    assert PEPPERS.digest(b"second", 1) != first
+    assert PEPPERS.digest(b"first", 1) == first
 
 
 def test_a_digest_of_a_known_vector() -> None:

@@ -52,6 +52,8 @@ def test_malformed(scope: str) -> None:
         ("keys:*", "keys:issue", True),
         ("keys:*", "key:issue", False),
         ("keys:issue", "keys:*", False),
+        ("keys", "keys:issue", False),
+        ("keys:issue", "keys", False),
         ("*:read", "data:read", True),
         ("*:read", "data:write", False),
         ("config:read", "config:read:models/x", True),

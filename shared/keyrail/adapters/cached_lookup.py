@@ -70,7 +70,7 @@ class CachedLookup:
         self._lock = threading.Lock()  # guards entries and seq together
         self._poll_lock = threading.Lock()  # one reader of the feed at a time
         self._seq: int | None = None
-        self._feed_read_at = self._feed_tried_at = float("-inf")
+        self._feed_read_at = self._feed_began_at = self._feed_tried_at = float("-inf")
         self._inline_after = bounds.poll_seconds * (1.25 if bounds.background else 1.0)
         self._retry_after = self._inline_after if bounds.background else bounds.poll_seconds / 2
         self._poller: threading.Thread | None = None
@@ -156,19 +156,25 @@ class CachedLookup:
         if age <= self._inline_after:
             return True
         self._start_poller()
-        too_old = age > self._bounds.max_stale_seconds
-        if self._poll_lock.acquire(blocking=too_old, timeout=LOCK_SECONDS if too_old else -1):
+        if self._poll_lock.acquire(timeout=0 if self._reading_hangs() else LOCK_SECONDS):
             try:
                 self._poll_if_due(self._retry_after)  # later than the poller's turn: a hanging Vault holds up it alone
             finally:
                 self._poll_lock.release()
         return self._clock.elapsed_seconds() - self._feed_read_at <= self._bounds.max_stale_seconds
 
+    def _reading_hangs(self) -> bool:
+        """True where another thread has been reading the feed for long. One that has just begun is worth waiting for:
+        in a process that stood still, it and the request that must not see the old memory wake together."""
+        is_under_way = self._feed_began_at > self._feed_tried_at
+        return is_under_way and self._clock.elapsed_seconds() - self._feed_began_at > LOCK_SECONDS
+
     def _poll_if_due(self, after_seconds: float) -> None:
         """Where the last reading, or the end of the last attempt, is so long ago."""
         now = self._clock.elapsed_seconds()
         if now - max(self._feed_read_at, self._feed_tried_at) < after_seconds:
             return
+        self._feed_began_at = now
         try:
             head = self._feed.head()
         except KeyrailError as error:

@@ -64,8 +64,8 @@ def refusal(reply: Reply) -> Unavailable:
 
 
 def parsed(reply: Reply) -> object:
-    """None where it is no JSON."""
+    """None where it is no JSON, or nested deeper than Python will go."""
     try:
         return json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

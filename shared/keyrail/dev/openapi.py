@@ -218,7 +218,7 @@ def _problem_schema() -> Schema:
             "type": text | {"description": "The code as a URN.", "pattern": "^urn:keyrail:problem:[a-z-]+$"},
             "title": text | {"description": "The status in words."},
             "status": {"type": "integer", "description": "The HTTP status."},
-            "detail": text | {"description": "What is wrong, and what to do. Never holds a value that you sent."},
+            "detail": text | {"description": "What is wrong, and what to do; names scopes, roles and key ids at most."},
             "code": text | {"description": "Stable; decide by it.", "enum": codes},
             "correlation_id": text | {"description": "Quote it when you report a problem."},
             "errors": {

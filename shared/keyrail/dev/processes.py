@@ -31,6 +31,7 @@ class Child:
                 start_new_session=True,
             )
         self._watcher = _watch_over(self._process.pid)
+        self._group_was_killed = False
 
     @property
     def pid(self) -> int:
@@ -54,9 +55,11 @@ class Child:
         self._watcher.communicate()
 
     def kill(self) -> None:
-        """SIGKILL to its whole group. May be called again."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        """SIGKILL to its whole group. May be called again, and then sends none: the number may be another's by now."""
+        if not self._group_was_killed:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._group_was_killed = True
         self._process.wait()
 
     def epitaph(self) -> str:

@@ -5,17 +5,15 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from keyrail.bootstrap import process_services
-from keyrail.domain.errors import InvalidArgument, KeyrailError
-from keyrail.operations.operation import Operation
-from keyrail.ports import Services
+from keyrail.domain.errors import Internal, InvalidArgument, KeyrailError
 from keyrail.telemetry import choose_correlation_id, correlation_id, log
 from keyrail.triggers import probes
-from keyrail.triggers.http_exchange import HttpFunction, HttpReply, HttpRequest, chosen_function, problem_reply
-from keyrail.triggers.problems import TITLES
+from keyrail.triggers.http_messages import HttpReply, HttpRequest
+from keyrail.triggers.problems import TITLES, problem_reply
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -23,17 +21,21 @@ if TYPE_CHECKING:
     import flask
     from werkzeug.wrappers import Response
 
+    from keyrail.ports import Services
+    from keyrail.triggers.http_exchange import HttpFunction
+
 _PIECE_SECONDS = 10  # a client that sends nothing for so long gets 408 and gives its thread back
 _PIECE_TIMEVAL, _NO_TIMEVAL = (struct.pack("@ll", seconds, 0) for seconds in (_PIECE_SECONDS, 0))
 _DRAIN_BYTES = 1024 * 1024  # of a body that is too large: read away, so that the client gets to see the 413
 
 
 def http_function(
-    *operations: Operation, services: Callable[[], Services] = process_services
+    *operations: str, services: Callable[[], "Services"] | None = None
 ) -> Callable[["flask.Request"], "Response"]:
     """One function may offer several operations; at a bare URL it is the first one, or the one that takes events.
 
-    Nothing connects until the first request: gunicorn forks after import.
+    Nothing connects until the first request: gunicorn forks after import. Nothing heavy is imported either: the
+    operations, and what they stand on, come with the first request but /livez, since they start as long as Flask.
 
     functions-framework imports a function within its application's context. There the function answers as WSGI
     middleware, ahead of Flask, whose routing, contexts and response are a third of an empty function's cost, and
@@ -41,21 +43,34 @@ def http_function(
     """
     import flask
 
-    functions, own_probes = [HttpFunction(operation) for operation in operations], probes.Probes()
+    own_probes = probes.Probes()
+
+    @cache
+    def loaded() -> tuple[Callable[[HttpRequest], "HttpFunction"], Callable[[], "Services"]]:
+        from keyrail.bootstrap import process_services
+        from keyrail.triggers.http_exchange import HttpFunction, chosen_function
+
+        modules = [import_module(f"keyrail.operations.{operation}") for operation in operations]
+        functions = [HttpFunction(module.OPERATION) for module in modules]
+        return partial(chosen_function, functions), services or process_services
 
     def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
         request = _http_request(environ)
-        reply = own_probes.answer(request, services) if request.path in probes.PATHS else answer(request)
+        reply = answer(request)
         headers = [*reply.headers.items(), ("Content-Length", str(len(reply.body)))]
         start_response(f"{reply.status} {TITLES[reply.status]}", headers)
         return [] if request.method == "HEAD" else [reply.body]
 
     def answer(request: HttpRequest) -> HttpReply:
         try:
-            built = services()
+            if request.path in probes.PATHS:
+                return own_probes.answer(request, lambda: loaded()[1]())
+            chosen, built = loaded()
+            return chosen(request).answer(request, built())
         except KeyrailError as error:  # wrong settings: nothing works, and /readyz says so
             return _unserved(operations[0], request, error)
-        return chosen_function(functions, request).answer(request, built)
+        except Exception as error:  # noqa: BLE001 - before dispatch, which lets nothing out; logged there
+            return _unserved(operations[0], request, error)
 
     def handler(request: "flask.Request") -> "Response":
         try:
@@ -68,10 +83,13 @@ def http_function(
     return handler
 
 
-def _unserved(operation: Operation, request: HttpRequest, error: KeyrailError) -> HttpReply:
+def _unserved(operation: str, request: HttpRequest, error: Exception) -> HttpReply:
     chosen = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
     token = correlation_id.set(chosen)
-    log(logging.ERROR, "request", operation=operation.name, code=error.code)
+    if not isinstance(error, KeyrailError):
+        logging.getLogger("keyrail").error("unforeseen", exc_info=error)
+        error = Internal(type(error).__name__)
+    log(logging.ERROR, "request", operation=operation, code=error.code)
     correlation_id.reset(token)
     return problem_reply(error, chosen, {})
 
@@ -87,7 +105,7 @@ def _http_request(environ: dict[str, Any]) -> HttpRequest:
     )
 
 
-@lru_cache
+@cache
 def _environ_name(header: str) -> str:
     return "CONTENT_TYPE" if header == "content-type" else "HTTP_" + header.upper().replace("-", "_")
 

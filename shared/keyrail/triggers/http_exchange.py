@@ -4,15 +4,13 @@ route and method -> headers -> body -> dispatch -> JSON, or problem+json
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from keyrail.domain.decisions import Code
-from keyrail.domain.errors import InvalidArgument, KeyrailError, Unauthenticated
+from keyrail.domain.errors import InvalidArgument, Unauthenticated
 from keyrail.domain.fields import Reply, Request
 from keyrail.domain.key_format import ANY_KEY
 from keyrail.operations.operation import Operation
@@ -20,33 +18,14 @@ from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id
 from keyrail.triggers.cloud_events import data_of_structured_event, is_event, is_structured_event
 from keyrail.triggers.dispatch import Call, Outcome, dispatch
-from keyrail.triggers.problems import problem_body, problem_headers, status_of
+from keyrail.triggers.http_messages import HttpReply, HttpRequest
+from keyrail.triggers.problems import problem_reply
 from keyrail.triggers.strict_json import MAX_BODY_BYTES, as_request, parse_object
 
 _HEADER_FIELDS = {"idempotency_key": "idempotency-key", "if_match": "if-match"}
 _JSON = re.compile(r'application/json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)
 _PATCH = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)  # RFC 7396
 _BEARER = re.compile(r"bearer +([^\s,]+) *", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """`header` looks one up by its lower-case name. `read_body` reads at most the given number of bytes; it is
-    called once, and only for a request whose head was in order."""
-
-    method: str
-    path: str
-    query: str
-    header: Callable[[str], str | None]
-    read_body: Callable[[int], bytes]
-    ip: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HttpReply:
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 class HttpFunction:
@@ -100,12 +79,6 @@ def chosen_function(functions: list[HttpFunction], request: HttpRequest) -> Http
     if is_event(request.header):
         return next((function for function in functions if function.operation.takes_events), functions[0])
     return functions[0]
-
-
-def problem_reply(error: KeyrailError, correlation_id: str, headers: dict[str, str]) -> HttpReply:
-    status = status_of(error)
-    headers = headers | problem_headers(error, status) | {"X-Correlation-ID": correlation_id}
-    return HttpReply(status, problem_body(error, status, correlation_id), headers)
 
 
 class _Exchange:

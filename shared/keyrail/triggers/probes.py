@@ -8,12 +8,15 @@ every read fails.
 import signal
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keyrail.domain.errors import InvalidArgument, KeyrailError
-from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id
-from keyrail.triggers.http_exchange import HttpReply, HttpRequest, problem_reply
+from keyrail.triggers.http_messages import HttpReply, HttpRequest
+from keyrail.triggers.problems import problem_reply
+
+if TYPE_CHECKING:  # so that /livez waits for none of what they stand on
+    from keyrail.ports import Services
 
 PATHS = ("/livez", "/readyz", "/metrics")
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
@@ -26,7 +29,7 @@ class Probes:
         self._read_at = float("-inf")
         self._fault: str | None = None
 
-    def answer(self, request: HttpRequest, services: Callable[[], Services]) -> HttpReply:
+    def answer(self, request: HttpRequest, services: Callable[[], "Services"]) -> HttpReply:
         if request.method not in ("GET", "HEAD"):
             refused = InvalidArgument("This path takes GET.", code="METHOD_NOT_ALLOWED")
             return problem_reply(refused, choose_correlation_id(None, None), {"Allow": "GET, HEAD"})
@@ -37,15 +40,15 @@ class Probes:
         except KeyrailError as error:  # services could not even be put together
             return _not_ready(f"{error.code}: see the log")
 
-    def _metrics(self, services: Services) -> HttpReply:
+    def _metrics(self, services: "Services") -> HttpReply:
         body, content_type = services.metrics.exposition()
         return HttpReply(200, body, {"Content-Type": content_type})
 
-    def _readiness(self, services: Services) -> HttpReply:
+    def _readiness(self, services: "Services") -> HttpReply:
         fault = "draining" if is_draining() else self._store_fault(services)
         return HttpReply(200, b"ready\n", _TEXT) if fault is None else _not_ready(fault)
 
-    def _store_fault(self, services: Services) -> str | None:
+    def _store_fault(self, services: "Services") -> str | None:
         with self._lock:
             now = services.clock.elapsed_seconds()
             if now - self._read_at >= _READ_EVERY_SECONDS:
@@ -57,7 +60,7 @@ def _not_ready(why: str) -> HttpReply:
     return HttpReply(503, f"not ready: {why}\n".encode(), _TEXT)
 
 
-def _read_store(services: Services) -> str | None:
+def _read_store(services: "Services") -> str | None:
     try:
         services.feed.head()
     except KeyrailError as error:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from keyrail.domain.errors import InvalidArgument, KeyrailError, RateLimited, Unavailable
+from keyrail.triggers.http_messages import HttpReply
 
 STATUS_OF_KIND: Mapping[str, int] = {
     "INVALID_ARGUMENT": 422,
@@ -123,3 +124,9 @@ def problem_headers(error: KeyrailError, status: int) -> dict[str, str]:
     if status == 403 and error.code == "INSUFFICIENT_SCOPE":
         headers["WWW-Authenticate"] = 'Bearer realm="keyrail", error="insufficient_scope"'
     return headers
+
+
+def problem_reply(error: KeyrailError, correlation_id: str, headers: dict[str, str]) -> HttpReply:
+    status = status_of(error)
+    headers = headers | problem_headers(error, status) | {"X-Correlation-ID": correlation_id}
+    return HttpReply(status, problem_body(error, status, correlation_id), headers)

@@ -1,0 +1,1 @@
+"""What Keyrail costs, beside what it stands on: ratios measured side by side in one run. `make bench`"""
