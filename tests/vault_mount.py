@@ -5,6 +5,7 @@ Beside tests/conftest.py, whose folder pytest puts on the path: `from vault_moun
 
 import json
 import secrets
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import Any
 import hvac
 
 from keyrail.adapters.vault_config import VaultConfig
+from keyrail.adapters.vault_usage import VaultUsageLog
 from keyrail.dev.openbao import OpenBao
 from keyrail.domain.key_format import new_key_id
 from keyrail.domain.records import Generation, KeyRecord, Rotation, Tombstone
@@ -20,6 +22,13 @@ from keyrail.ports import NoMetrics
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 ALL_RIGHTS = 'path "MOUNT/*" { capabilities = ["create", "read", "update", "list"] }'
+
+
+class QuietUsageLog(VaultUsageLog):
+    """Its thread writes nothing, also after the test's end: the test says when a batch is written."""
+
+    def _write_forever(self) -> None:
+        threading.Event().wait()
 
 
 @dataclass

@@ -24,9 +24,7 @@ def offered_by(function: str) -> list[Operation]:
     *_, assignment = ast.parse(text_of(f"functions/{function}/main.py")).body
     assert isinstance(assignment, ast.Assign)
     assert isinstance(assignment.value, ast.Call)
-    given = [ast.unparse(argument) for argument in assignment.value.args]
-    names = [function] if given == ["OPERATION"] else [argument.removesuffix(".OPERATION") for argument in given]
-    return [CATALOGUE[NAMES.index(name)] for name in names]
+    return [CATALOGUE[NAMES.index(ast.literal_eval(argument))] for argument in assignment.value.args]
 
 
 def test_every_operation_is_offered_by_one_function_and_every_function_is_named_by_its_first() -> None:

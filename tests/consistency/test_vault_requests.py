@@ -22,7 +22,6 @@ from keyrail.adapters.vault_due import VaultDueIndex
 from keyrail.adapters.vault_feed import VaultChangeFeed
 from keyrail.adapters.vault_keys import VaultKeyStore
 from keyrail.adapters.vault_session import VaultSession
-from keyrail.adapters.vault_usage import VaultUsageLog
 from keyrail.domain.access import Caller
 from keyrail.domain.key_format import KeyFormat
 from keyrail.domain.life_policy import LifePolicy
@@ -31,7 +30,7 @@ from keyrail.operations import rotate_due
 from keyrail.operations.catalogue import CATALOGUE
 from keyrail.ports import Services
 from keyrail.validation import authenticate
-from vault_mount import NOW, Mount, RecordedMetrics
+from vault_mount import NOW, Mount, QuietUsageLog, RecordedMetrics
 
 ADMIN = Caller(key_id="0Keyrail0AdminId", tenant="acme", owner="admin", scopes=("*",))
 BOUNDS = CacheBounds(poll_seconds=60, max_stale_seconds=300, ttl_seconds=300, background=False)
@@ -92,7 +91,7 @@ def function(mount: Mount) -> Iterator[Callable[[str], Function]]:
         services = Services(
             delivery=VaultKeyDelivery(session),
             due=VaultDueIndex(session),
-            usage=VaultUsageLog(session),
+            usage=QuietUsageLog(session),
             configs=VaultConfigStore(session),
             rotators=InstalledRotators({"generated": GeneratedSecret()}),
             key_format=KeyFormat(),

@@ -21,7 +21,7 @@ from keyrail.domain.due import USAGE_LAG_SECONDS
 from keyrail.domain.errors import Unavailable
 from keyrail.domain.key_format import new_key_id
 from keyrail.ports import UsageLog
-from vault_mount import NOW, Mount, RecordedMetrics
+from vault_mount import NOW, Mount, QuietUsageLog, RecordedMetrics
 
 SECOND = timedelta(seconds=1)
 
@@ -34,13 +34,6 @@ class Elapsed:
         return self.seconds
 
 
-class Quiet(VaultUsageLog):
-    """Without a thread: the test says when a batch is written."""
-
-    def _write_forever(self) -> None:
-        threading.Event().wait()
-
-
 @pytest.fixture
 def elapsed() -> Elapsed:
     return Elapsed()
@@ -48,7 +41,7 @@ def elapsed() -> Elapsed:
 
 @pytest.fixture
 def vault_log(vault_session: VaultSession, elapsed: Elapsed) -> VaultUsageLog:
-    return Quiet(vault_session, elapsed)
+    return QuietUsageLog(vault_session, elapsed)
 
 
 @pytest.fixture(params=["memory", "vault"])
@@ -141,7 +134,7 @@ class TestInVault:
     def test_processes_write_side_by_side_and_no_use_goes_back(
         self, vault_session: VaultSession, elapsed: Elapsed
     ) -> None:
-        one, other, key_id = Quiet(vault_session, elapsed), Quiet(vault_session, elapsed), new_key_id()
+        one, other, key_id = QuietUsageLog(vault_session, elapsed), QuietUsageLog(vault_session, elapsed), new_key_id()
         one.used(key_id, 1, NOW + 5 * SECOND, is_retiring=True)
         other.used(key_id, 1, NOW, is_retiring=True)
         other.used(key_id, 2, NOW, is_retiring=True)
@@ -163,7 +156,7 @@ class TestInVault:
     def test_while_vault_is_away_nothing_is_raised_and_all_is_kept(
         self, vault_session: VaultSession, elapsed: Elapsed, caplog: pytest.LogCaptureFixture
     ) -> None:
-        log, keys = Quiet(vault_session, elapsed), [new_key_id() for _ in range(3)]
+        log, keys = QuietUsageLog(vault_session, elapsed), [new_key_id() for _ in range(3)]
         for key_id in keys:
             log.used(key_id, 1, NOW, is_retiring=True)
         read = vault_session.read
