@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from canary import Canary
 from deployed import ALL, Deployment, look_through_logs
+from dev_process import Running
 from rotating import OTHERS, ROTATOR, Rotations
 
 from keyrail.dev.openbao import OpenBao
@@ -27,6 +28,17 @@ def deployment(openbao: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPa
     made = Deployment(openbao, tmp_path_factory.mktemp("deployment"), canary)
     try:
         made.start(*ALL, "validate_key")
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Everything as `keyrail dev` runs it, for the command line to talk to. Nothing in it ticks by itself."""
+    made = Running.start(tmp_path_factory.mktemp("cli") / "keyrail")
+    try:
+        made.wait_until_up()
         yield made
     finally:
         made.stop()

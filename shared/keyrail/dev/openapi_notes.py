@@ -58,6 +58,7 @@ FIELDS: Mapping[str, str] = {
     "retire_at": "Until when this generation is accepted.",
     "step": "How far the rotation came; here always `promoted`.",
     "interval_seconds": "After how many seconds it is rotated again; null: not on schedule.",
+    "due_before": "Only keys that a tick rotates by then: `rotation.next_at` is not later, and they are in use.",
     "next_at": "When the next rotation is due.",
     "sink": "Where new keys are delivered to, such as `vault:acme/service/name`; null: to whoever rotates.",
     "silent_seconds": "The grace ends early once the generation before was not used for so long; null: it does not.",
