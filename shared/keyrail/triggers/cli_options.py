@@ -73,6 +73,26 @@ def as_json() -> bool:
     return bool(click.get_current_context().meta.get(_JSON))
 
 
+def mount_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """For an administrator's commands."""
+    return click.option("--mount", help="The KV version 2 mount. [KEYRAIL_VAULT_MOUNT, else keyrail]")(command)
+
+
+def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The parameter `ask`: False where --yes was given."""
+    return click.option("--yes", "ask", is_flag=True, flag_value=False, default=True, help="Do not ask.")(command)
+
+
+def require_yes(question: str) -> None:
+    """On a terminal it is asked there, else the next line of stdin is the answer. Raises: CliError on any but yes."""
+    if sys.stdin.isatty():
+        is_yes = click.confirm(question, err=True)
+    else:
+        is_yes = sys.stdin.readline().strip().lower() in ("y", "yes")
+    if not is_yes:
+        raise CliError(f"{question} Not confirmed: nothing was done.", advice="Give --yes where nobody can be asked.")
+
+
 def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--url and --ca-file, as parameters `url` and `ca_file`."""
     command = click.option("--ca-file", envvar="KEYRAIL_CA_FILE", help="CA bundle (PEM) of an https service.")(command)
