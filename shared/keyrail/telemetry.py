@@ -208,12 +208,16 @@ class _LineHandler(logging.Handler):
             data = data[os.write(self._file, data) :]
 
 
-def configure_logging(level: str = "INFO", imported_prefixes: tuple[str, ...] = ()) -> None:
-    """Every logger of the process writes through our formatter to standard output, without keys that begin with one of
-    `imported_prefixes`. May be called again."""
+def redact_imported_keys(prefixes: tuple[str, ...]) -> None:
+    """From now on, in this process: those with one of `prefixes`, and no others, are cut out as keys of ours are."""
     global _imported_key, _like_an_imported_key
-    _like_an_imported_key = imported_keys_pattern(imported_prefixes)  # in JSON it may be glued to an escape
+    _like_an_imported_key = imported_keys_pattern(prefixes)  # in JSON it may be glued to an escape
     _imported_key = re.compile(rf"(?<![0-9A-Za-z])(?:{_like_an_imported_key.pattern})[0-9A-Za-z._-]*")
+
+
+def configure_logging(level: str = "INFO", imported_prefixes: tuple[str, ...] = ()) -> None:
+    """Every logger of the process writes through our formatter to standard output. May be called again."""
+    redact_imported_keys(imported_prefixes)
     sys.stdout.flush()
     handler = _LineHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
