@@ -18,6 +18,7 @@ from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id, holds_imported_key
 from keyrail.triggers.cloud_events import data_of_structured_event, is_event, is_structured_event
 from keyrail.triggers.dispatch import Call, Outcome, dispatch
+from keyrail.triggers.eventbridge import data_of_scheduled_event, is_eventbridge_event
 from keyrail.triggers.http_messages import HttpReply, HttpRequest
 from keyrail.triggers.problems import problem_reply
 from keyrail.triggers.strict_json import MAX_BODY_BYTES, as_request, parse_object
@@ -150,7 +151,10 @@ def _from_body(request: HttpRequest, operation: Operation) -> dict[str, Any]:
         raise InvalidArgument("Send the body as application/json.", code="UNSUPPORTED_MEDIA_TYPE")
     if request.header("content-encoding") not in (None, "", "identity"):
         raise InvalidArgument("Send the body as it is, not compressed.", code="UNSUPPORTED_MEDIA_TYPE")
-    return parse_object(body)
+    payload = parse_object(body)
+    if operation.takes_events and is_eventbridge_event(payload):
+        return data_of_scheduled_event(payload)
+    return payload
 
 
 def _credential(request: HttpRequest) -> str | None:
