@@ -27,7 +27,7 @@ def deployment(openbao: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPa
     """Every function once, and validate_key twice: `deployment.instances[-1]` is the second."""
     made = Deployment(openbao, tmp_path_factory.mktemp("deployment"), canary)
     try:
-        made.start(*ALL, "validate_key")
+        made.start(*ALL, "validate_key", KEYRAIL_IMPORTED_PREFIXES="sk-,pk_")
         yield made
     finally:
         made.stop()
