@@ -20,7 +20,8 @@ _ADVICE = {
     "DISABLED": "Your own key is disabled: somebody with keys:update can enable it.",
     "ROTATED_OUT": "Your own key was rotated and its grace period is over: use the new one.",
     "INSUFFICIENT_SCOPE": "Use a key that has the scope, or ask for it.",
-    "ETAG_MISMATCH": "Read the key again with `keyrail get`, and repeat what still holds.",
+    "ETAG_MISMATCH": "Read it again, and repeat what still holds.",
+    "CONFIG_EXISTS": "Read it with `keyrail config get`, and overwrite just that version: --if-match ETAG.",
     "ROTATION_IN_PROGRESS": "`keyrail get` shows the generations and when the retiring one ends.",
 }
 
@@ -41,6 +42,7 @@ class Api:
         body: dict[str, Any] | None = None,
         query: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
+        read_seconds: float = READ_SECONDS,
     ) -> dict[str, Any]:
         """Raises: CliError."""
         import urllib3
@@ -58,7 +60,7 @@ class Api:
                 headers=sent,
                 redirect=False,
                 retries=False,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
             )
         except urllib3.exceptions.HTTPError as error:
             raise self._no_answer(error, headers or {}) from error
@@ -97,9 +99,14 @@ def _reply(status: int, headers: Any, data: bytes) -> dict[str, Any]:
             advice="Does --url lead to Keyrail?",
             exit_code=UNAVAILABLE if status >= 500 else REFUSED,
         )
-    if 200 <= status < 300:
+    if 200 <= status < 300 or _is_report(status, document):
         return document
     raise _refusal(status, headers, document)
+
+
+def _is_report(status: int, document: dict[str, Any]) -> bool:
+    """Of a tick or a sweep that did its work and met failures on the way."""
+    return status == 503 and "failed" in document and "code" not in document
 
 
 def _refusal(status: int, headers: Any, problem: dict[str, Any]) -> CliError:

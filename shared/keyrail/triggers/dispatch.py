@@ -80,7 +80,7 @@ def _run(operation: Operation, call: Call, services: Services, facts: _Facts) ->
     credential = call.credential()
     if operation.name in services.open_operations and credential is None:
         return Outcome(reply=operation.run(call.parse(), _ANYONE, services))
-    if operation.takes_oidc and services.tick_tokens is not None and "." in (credential or ""):  # no key has a dot
+    if operation.takes_oidc and services.tick_tokens is not None and _is_token(credential or "", services):
         caller = authenticate_token(credential or "", services.tick_tokens, services)
         facts.actor = caller.key_id
         return Outcome(reply=operation.run(call.parse(), caller, services))
@@ -92,6 +92,11 @@ def _run(operation: Operation, call: Call, services: Services, facts: _Facts) ->
     if not caller.usable and getattr(request, "key_id", None) != caller.key_id:
         raise refusal(decision)
     return Outcome(reply=operation.run(request, caller, services), caller_decision=decision)
+
+
+def _is_token(credential: str, services: Services) -> bool:
+    """A signed one has dots; of keys, only imported ones may have."""
+    return "." in credential and not services.key_format.is_imported(credential)
 
 
 def _write_line(operation: Operation, outcome: Outcome, facts: _Facts, seconds: float, services: Services) -> None:

@@ -15,7 +15,7 @@ from keyrail.domain.fields import Reply, Request
 from keyrail.domain.key_format import ANY_KEY
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
-from keyrail.telemetry import choose_correlation_id
+from keyrail.telemetry import choose_correlation_id, holds_imported_key
 from keyrail.triggers.cloud_events import data_of_structured_event, is_event, is_structured_event
 from keyrail.triggers.dispatch import Call, Outcome, dispatch
 from keyrail.triggers.eventbridge import data_of_scheduled_event, is_eventbridge_event
@@ -95,7 +95,7 @@ class _Exchange:
     def credential(self) -> str | None:
         """Raises: InvalidArgument on a wrong route or method, Unauthenticated on a header that can't be read."""
         request, operation = self._request, self._function.operation
-        if ANY_KEY.search(request.path) or ANY_KEY.search(unquote(request.query)):
+        if _holds_key(request.path) or _holds_key(unquote(request.query)):
             text = "A key was sent in the URL, where servers log it. Rotate it, and send it in a header or the body."
             raise InvalidArgument(text, code="KEY_IN_URL")
         match = self._function.route.fullmatch(request.path)
@@ -119,6 +119,10 @@ class _Exchange:
         """Fields from the path and from headers."""
         headers = ((name, self._request.header(header)) for name, header in self._function.header_fields)
         return self._path_fields | {name: value for name, value in headers if value is not None}
+
+
+def _holds_key(text: str) -> bool:
+    return ANY_KEY.search(text) is not None or holds_imported_key(text)
 
 
 def _from_query(request: HttpRequest) -> dict[str, Any]:
