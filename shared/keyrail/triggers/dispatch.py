@@ -53,18 +53,24 @@ def dispatch(operation: Operation, call: Call, services: Services) -> Outcome:
     token, facts = correlation_id.set(call.correlation_id), _Facts()
     notes = noted.set(facts.noted)
     try:
-        outcome = _run(operation, call, services, facts)
+        outcome = _outcome(operation, call, services, facts)
+        seconds = time.perf_counter() - started
+        services.metrics.request(operation.name, outcome.code, seconds)
+        _write_line(operation, outcome, facts, seconds, services)
+        return outcome
+    finally:  # also for a thread that is told to exit
+        noted.reset(notes)
+        correlation_id.reset(token)
+
+
+def _outcome(operation: Operation, call: Call, services: Services, facts: "_Facts") -> Outcome:
+    try:
+        return _run(operation, call, services, facts)
     except KeyrailError as error:
-        outcome = Outcome(error=error, caller_decision=facts.caller_decision)
+        return Outcome(error=error, caller_decision=facts.caller_decision)
     except Exception as error:
         logging.getLogger("keyrail").exception("unforeseen")
-        outcome = Outcome(error=Internal(type(error).__name__), caller_decision=facts.caller_decision)
-    seconds = time.perf_counter() - started
-    services.metrics.request(operation.name, outcome.code, seconds)
-    _write_line(operation, outcome, facts, seconds, services)
-    noted.reset(notes)
-    correlation_id.reset(token)
-    return outcome
+        return Outcome(error=Internal(type(error).__name__), caller_decision=facts.caller_decision)
 
 
 class _Facts:
