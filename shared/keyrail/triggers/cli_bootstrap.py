@@ -34,17 +34,19 @@ class Bootstrap:
     replace_dead_admin: bool = False
     identities: Path | None = None
     auth_mount: str = "approle"
+    containers: Path | None = None
 
     def steps(self) -> Iterator[Step]:
         """Each is done when it is yielded. Raises: KeyrailError, OSError."""
         settings = self.settings
         plan = Plan(
-            read_policies(self.functions),
+            read_policies(self.functions, *([] if self.containers is None else [self.containers])),
             settings.vault_mount,
             self.auth_mount,
             settings.config_mount,
             settings.database_mount,
             settings.delivery_mount,
+            settings.grpc_pki_mount,
         )
         vault = AdminVault(vault_config(settings))
         services = build_services(settings)
@@ -77,6 +79,7 @@ def admin_settings(mount: str | None) -> Settings:
 
 @click.command()
 @click.option("--functions", type=click.Path(path_type=Path), default=Path("functions"), show_default=True)
+@click.option("--containers", type=click.Path(path_type=Path), help="Also set up those there, such as gRPC's.")
 @click.option("--mount", help="The KV version 2 mount. [KEYRAIL_VAULT_MOUNT, else keyrail]")
 @click.option("--auth-mount", default="approle", show_default=True, help="The AppRole auth method.")
 @click.option("--identities", type=click.Path(path_type=Path), help="Write each function's login to files there.")
@@ -85,6 +88,7 @@ def admin_settings(mount: str | None) -> Settings:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def bootstrap(
     functions: Path,
+    containers: Path | None,
     mount: str | None,
     auth_mount: str,
     identities: Path | None,
@@ -100,7 +104,13 @@ def bootstrap(
     settings = admin_settings(mount)
     report = _Report(as_json, admin_key_file)
     run = Bootstrap(
-        settings, functions, report.hand_over, new_admin=new_admin, identities=identities, auth_mount=auth_mount
+        settings,
+        functions,
+        report.hand_over,
+        new_admin=new_admin,
+        identities=identities,
+        auth_mount=auth_mount,
+        containers=containers,
     )
     try:
         for step in run.steps():

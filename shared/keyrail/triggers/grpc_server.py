@@ -5,6 +5,7 @@ One process, since grpc's own threads don't survive a fork: more of it is more c
     NOT_SERVING ── notice ──▶ no new calls, GOAWAY ── calls under way end, at most drain seconds ──▶ exit 0
 """
 
+import gc
 import logging
 import signal
 import sys
@@ -42,11 +43,9 @@ class GrpcServer:
         self._settings, self._services = settings, services
         self._security = security_of(settings)
         self._threads = Threads(settings.grpc_threads, "keyrail-grpc")
-        self._server: Any = grpc.server(
-            self._threads,
-            options=_options(settings),
-            maximum_concurrent_rpcs=settings.grpc_threads + settings.grpc_waiting,
-        )
+        at_once = settings.grpc_threads + settings.grpc_waiting
+        server: Any = grpc.server(self._threads, options=_options(settings), maximum_concurrent_rpcs=at_once)
+        self._server = server
         self._probes, self._stopping = Probes(), threading.Event()
         serving = Serving(services, self._security.principal_of, _limits(settings))
         handlers = _handlers(settings, serving) | (more or {})
@@ -153,6 +152,8 @@ def main() -> int:
         return 1
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.stop_signal)
+    gc.collect()
+    gc.freeze()  # modules and settings live as long as the process: no collection needs to look at them again
     server.start()
     log(logging.INFO, "serving", address=settings.grpc_address, port=server.port, probe_port=probe_port.port)
     server.wait()

@@ -1,6 +1,6 @@
 """Validation by gRPC: one key, a batch, a stream. Written by hand, since it is called for every request there is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -11,14 +11,12 @@ from keyrail.operations.validate_key import OPERATION, ValidateReply, ValidateRe
 from keyrail.triggers.dispatch import Outcome
 from keyrail.triggers.grpc_calls import Head, Serving, Streams
 from keyrail.triggers.grpc_errors import abort
-from keyrail.triggers.grpc_messages import decoded, fields_of, put_struct
+from keyrail.triggers.grpc_messages import decoded, fields_of, put_struct, put_time
 from keyrail.triggers.strict_json import as_request
 from keyrail.v1 import keys_pb2
 
 _ENDING = ("UNAUTHENTICATED", "PERMISSION_DENIED")  # they are about the caller, and the next message has the same one
 _MAX_ID_CHARS = 64
-_PLAIN = ("key_id", "generation", "tenant", "principal", "name", "retry_after_seconds")
-_TIMES = ("expires_at", "sunset_at", "deprecated_at")
 
 
 def parse_one(data: bytes) -> Request:
@@ -26,9 +24,8 @@ def parse_one(data: bytes) -> Request:
 
 
 def encode_one(reply: ValidateReply) -> bytes:
-    response = keys_pb2.ValidateKeyResponse()
-    _put(response, reply)
-    return response.SerializeToString()
+    data: bytes = _response(reply).SerializeToString()
+    return data
 
 
 def parse_batch(data: bytes) -> Request:
@@ -42,7 +39,7 @@ def parse_batch(data: bytes) -> Request:
 def encode_batch(reply: ValidateReply) -> bytes:
     response = keys_pb2.BatchValidateResponse(valid=reply.valid, code=reply.code)
     for each in reply.results or ():
-        _put(response.results.add(), each)
+        _response(each, response.results.add)
     return response.SerializeToString()
 
 
@@ -87,11 +84,11 @@ class _Question:
         return as_request(ValidateRequest, payload)
 
     def answer(self, outcome: Outcome) -> bytes:
-        response = keys_pb2.ValidateStreamResponse(id=self.id)
-        if outcome.error is not None:
-            _put_error(response.error, outcome.error)
+        if outcome.error is None:
+            response = keys_pb2.ValidateStreamResponse(id=self.id, verdict=_response(outcome.reply))
         else:
-            _put(response.verdict, outcome.reply)
+            response = keys_pb2.ValidateStreamResponse(id=self.id)
+            _put_error(response.error, outcome.error)
         return response.SerializeToString()
 
 
@@ -101,22 +98,30 @@ def _one(message: Any) -> Request:
     return as_request(ValidateRequest, payload)
 
 
-def _put(message: Any, verdict: Verdict | Any) -> None:
-    message.valid, message.code = verdict.valid, verdict.code
-    for name in _PLAIN:
-        value = getattr(verdict, name)
-        if value is not None:
-            setattr(message, name, value)
-    if verdict.scopes:
-        message.scopes.extend(verdict.scopes)
+def _response(verdict: Verdict | Any, new: Callable[..., Any] = keys_pb2.ValidateKeyResponse) -> Any:
+    """In one call, which takes half of the time of one assignment each; what is None stays unset."""
+    message = new(
+        valid=verdict.valid,
+        code=verdict.code,
+        key_id=verdict.key_id,
+        generation=verdict.generation,
+        tenant=verdict.tenant,
+        principal=verdict.principal,
+        name=verdict.name,
+        scopes=verdict.scopes,
+        retry_after_seconds=verdict.retry_after_seconds,
+    )
     if verdict.labels:
         message.labels.update(verdict.labels)
     if verdict.metadata:
         put_struct(message.metadata, verdict.metadata)
-    for name in _TIMES:
-        value = getattr(verdict, name)
-        if value is not None:
-            getattr(message, name).FromDatetime(value)
+    if verdict.expires_at is not None:
+        put_time(message.expires_at, verdict.expires_at)
+    if verdict.sunset_at is not None:
+        put_time(message.sunset_at, verdict.sunset_at)
+    if verdict.deprecated_at is not None:
+        put_time(message.deprecated_at, verdict.deprecated_at)
+    return message
 
 
 def _put_error(message: Any, error: KeyrailError) -> None:
