@@ -20,6 +20,7 @@ from keyrail.v1 import config_pb2_grpc, keys_pb2, keys_pb2_grpc, rotation_pb2_gr
 START_SECONDS = 30.0
 CALL_SECONDS = 20.0
 LOOPBACK = {"KEYRAIL_GRPC_ADDRESS": "127.0.0.1:0", "KEYRAIL_GRPC_PROBE_ADDRESS": "127.0.0.1:0"}
+AS_IN_THE_DOCKERFILE = {"GRPC_VERBOSITY": "NONE"}  # else grpc writes a line of its own for each refused handshake
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
@@ -29,7 +30,9 @@ class Container:
         name = f"{identity}-{len(list((deployment.folder / 'logs').glob('grpc-*')))}"
         self.log = deployment.folder / "logs" / f"grpc-{name}.log"
         command = [sys.executable, "-m", "keyrail.triggers.grpc_server"]
-        self.process = Child(name, command, deployment.environment(identity) | LOOPBACK | env, self.log)
+        self.process = Child(
+            name, command, deployment.environment(identity) | AS_IN_THE_DOCKERFILE | LOOPBACK | env, self.log
+        )
         self.port, self.probe_port = 0, 0
 
     def wait(self) -> "Container":
