@@ -1,6 +1,6 @@
 # Everything a contributor types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint types fmt bench docs clean
+.PHONY: help demo run test check lint types fmt bench docs proto clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -42,6 +42,9 @@ bench: $(INSTALLED) ## speed and memory, as ratios measured side by side
 
 docs: $(INSTALLED) ## write docs/openapi.yaml anew from the operations
 	$(BIN)/python -m keyrail.dev.openapi
+
+proto: $(INSTALLED) ## write the gRPC code in shared/keyrail anew from proto/
+	$(BIN)/python -m keyrail.dev.proto
 
 clean: ## remove the environment, caches, and the keys of make run
 	rm -rf $(VENV) .keyrail dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

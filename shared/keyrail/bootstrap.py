@@ -41,6 +41,7 @@ from keyrail.settings import Settings, load_settings
 from keyrail.telemetry import configure_logging, log
 
 if TYPE_CHECKING:
+    from keyrail.adapters.vault_certificates import VaultCertificates
     from keyrail.adapters.vault_session import VaultSession
 
 
@@ -216,6 +217,16 @@ def vault_config(settings: Settings) -> VaultConfig:
         )
     except ValueError as error:  # names the setting, never its value
         raise Internal(f"settings: {error}") from error
+
+
+def certificate_issuer(settings: Settings) -> "VaultCertificates":
+    """Of Vault's PKI engine, for the gRPC server. Raises: Internal."""
+    from keyrail.adapters.vault_certificates import VaultCertificates
+    from keyrail.adapters.vault_session import VaultSession
+
+    session = VaultSession(replace(vault_config(settings), mount=settings.grpc_pki_mount))
+    names = tuple(settings.grpc_pki_name.split(","))
+    return VaultCertificates(session, settings.grpc_pki_role or "", names, settings.grpc_pki_ttl_seconds)
 
 
 def _metrics(settings: Settings, clock: Clock) -> Metrics:

@@ -19,6 +19,7 @@ from keyrail.domain.digest import DigestScheme, fingerprint
 from keyrail.domain.errors import MalformedKey
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS = [high + low for high in BASE62 for low in BASE62]  # 62 * 62
 KEY_ID_CHARS = 16  # 95 bits: ids never collide, and say nothing
 SECRET_CHARS = 32  # 190 bits
 CHECKSUM_CHARS = 6  # 62**6 > 2**32
@@ -129,7 +130,10 @@ def _imported(text: str) -> PresentedKey:
 
 
 def checksum(body: bytes) -> str:
-    return base62(crc32(body), CHECKSUM_CHARS)
+    """CRC-32 in base62, zero-padded to CHECKSUM_CHARS; two digits at a time, since it is part of every validation."""
+    number, low = divmod(crc32(body), 3844)
+    high, middle = divmod(number, 3844)
+    return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
 
 
 def base62(number: int, width: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from keyrail.domain.access import FOREIGN, Caller
+from keyrail.domain.access import FOREIGN, Caller, Principal
 from keyrail.domain.decisions import Code, Decision
 from keyrail.domain.errors import Internal, KeyrailError, NotFound, PermissionDenied, Unauthenticated
 from keyrail.domain.fields import Reply, Request
@@ -15,7 +15,7 @@ from keyrail.domain.records import SYSTEM_TENANT
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
 from keyrail.telemetry import correlation_id, log, noted
-from keyrail.validation import authenticate, authenticate_token, refusal
+from keyrail.validation import authenticate, authenticate_principal, authenticate_token, refusal
 
 _TOLD_OF_A_DENIAL = ("key_id", "presented_id", "presented_reason")
 _ANYONE = Caller(key_id="anyone", tenant=SYSTEM_TENANT, owner="anyone", scopes=("keys:validate",))
@@ -24,12 +24,14 @@ _ANYONE = Caller(key_id="anyone", tenant=SYSTEM_TENANT, owner="anyone", scopes=(
 @dataclass(frozen=True, slots=True)
 class Call:
     """`credential` finds the caller's key, None where there is none; `parse` makes the request model, and runs only
-    for an authenticated caller. Both may raise what the client did wrong."""
+    for an authenticated caller. Both may raise what the client did wrong. `principal` is who calls where no key says
+    otherwise."""
 
     correlation_id: str
     credential: Callable[[], str | None]
     ip: str | None
     parse: Callable[[], Request]
+    principal: Principal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,10 @@ class _Facts:
 
 def _run(operation: Operation, call: Call, services: Services, facts: _Facts) -> Outcome:
     credential = call.credential()
+    if credential is None and call.principal is not None:
+        caller = authenticate_principal(call.principal, services)
+        facts.actor = caller.key_id
+        return Outcome(reply=operation.run(call.parse(), caller, services))
     if operation.name in services.open_operations and credential is None:
         return Outcome(reply=operation.run(call.parse(), _ANYONE, services))
     if operation.takes_oidc and services.tick_tokens is not None and _is_token(credential or "", services):
