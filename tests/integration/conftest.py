@@ -36,7 +36,7 @@ def deployment(openbao: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Everything as `keyrail dev` runs it, for the command line to talk to. Nothing in it ticks by itself."""
-    made = Running.start(tmp_path_factory.mktemp("cli") / "keyrail")
+    made = Running.start(tmp_path_factory.mktemp("cli") / "keyrail", KEYRAIL_IMPORTED_PREFIXES="sk-,pk_")
     try:
         made.wait_until_up()
         yield made

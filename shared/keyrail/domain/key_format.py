@@ -114,6 +114,15 @@ def imported_keys_pattern(prefixes: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(forms) or r"(?!)")
 
 
+def may_be_imported(text: str) -> bool:
+    """Some deployment could accept it, by its prefix."""
+    return (
+        len(text) in IMPORTED_CHARS
+        and re.fullmatch(r"[0-9A-Za-z._-]+", text) is not None
+        and ANY_KEY.fullmatch(text) is None
+    )
+
+
 def hash_of_imported(text: str) -> str:
     """SHA-256 as 64 hex characters: what is known of a key where only its hash is imported."""
     return sha256(text.encode()).hexdigest()

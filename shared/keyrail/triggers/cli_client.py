@@ -2,7 +2,8 @@
 
 import json
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -31,7 +32,7 @@ class Api:
     """`key` is the caller's own; it is sent to `url` and nowhere else: redirects are not followed."""
 
     url: str
-    key: str | None
+    key: str | None = field(repr=False)
     ca_file: str | None = None
 
     def call(
@@ -53,7 +54,7 @@ class Api:
         if body is not None:
             sent["Content-Type"] = "application/json"
         try:
-            answer = self._pool().request(
+            answer = self._pool.request(
                 method,
                 self.url + path + (f"?{urlencode(query)}" if query else ""),
                 body=None if body is None else json.dumps(body).encode(),
@@ -66,7 +67,9 @@ class Api:
             raise self._no_answer(error, headers or {}) from error
         return _reply(answer.status, answer.headers, answer.data)
 
+    @cached_property
     def _pool(self) -> Any:
+        """Connections are kept from call to call."""
         import urllib3
 
         context = ssl.create_default_context(cafile=self.ca_file) if self.url.startswith("https:") else None
@@ -125,6 +128,7 @@ def _refusal(status: int, headers: Any, problem: dict[str, Any]) -> CliError:
         code=code,
         advice="\n".join(advice),
         correlation_id=str(problem.get("correlation_id", "")),
+        retry_after_seconds=float(retry_after) if str(retry_after).isdigit() else None,
         exit_code=UNAVAILABLE if status in (502, 503, 504) else USAGE if status in (400, 422) else REFUSED,
     )
 

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import update_wrapper
+from pathlib import Path
 from typing import Any
 
 import click
@@ -49,6 +50,7 @@ class KeyIdType(click.ParamType):  # type: ignore[type-arg]
 
 
 DURATION, LIMIT, KEY_ID = DurationType(), LimitType(), KeyIdType()
+FILE = click.Path(path_type=Path, dir_okay=False)  # one that may be made
 
 
 def pairs(given: tuple[str, ...]) -> dict[str, str]:
@@ -81,6 +83,21 @@ def mount_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The parameter `ask`: False where --yes was given."""
     return click.option("--yes", "ask", is_flag=True, flag_value=False, default=True, help="Do not ask.")(command)
+
+
+def many_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Of commands over many keys: the parameters `report_file`, `dry_run` and `ask`."""
+    command = click.option(
+        "--report", "report_file", type=FILE, help="Append each key's outcome there; run again, do only what is left."
+    )(command)
+    command = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(command)
+    return yes_option(command)
+
+
+def require_one(key_id: str | None, is_many: bool, option: str) -> None:
+    """Raises: click.UsageError."""
+    if (key_id is None) != is_many:
+        raise click.UsageError(f"give a key id or {option}, one of the two")
 
 
 def require_yes(question: str) -> None:
