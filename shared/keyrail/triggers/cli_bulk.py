@@ -14,7 +14,7 @@ import click
 from keyrail.domain.decisions import Code
 from keyrail.triggers.cli_options import as_json, require_yes
 from keyrail.triggers.cli_output import echo_json, echo_record, echo_table
-from keyrail.triggers.cli_report import FAILED, Report
+from keyrail.triggers.cli_report import FAILED, CannotWrite, Report
 from keyrail.triggers.cli_root import REFUSED, UNAVAILABLE, CliError
 
 PAUSES_SECONDS = (0.5, 2.0)  # before a call that got no answer is repeated
@@ -75,7 +75,7 @@ class Bulk:
             outcome, facts = _repeated(lambda: act(item))
             self._away_in_a_row = 0
         except CliError as error:
-            if error.code in _OF_THE_CALLER:
+            if isinstance(error, CannotWrite) or error.code in _OF_THE_CALLER:
                 raise
             outcome, facts = FAILED, {"code": error.code or "NO_ANSWER"}
             self.failures.append((key_id, facts["code"]))
