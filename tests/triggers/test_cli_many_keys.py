@@ -80,6 +80,12 @@ def test_where_nobody_answers_any_more_the_rest_is_left(tmp_path: Path) -> None:
     assert (code, bulk.counts["done before"], bulk.counts["done"]) == (0, 2, 7)
 
 
+def test_sinks_that_fail_stop_no_key_of_another_sink(pauses: list[float]) -> None:
+    service = Service(**{key: [away("DELIVERY_FAILED")] for key in "abcd"})
+    code, bulk = run(service, *"abcde")
+    assert (code, bulk.counts["failed"], bulk.counts["done"], pauses) == (REFUSED, 4, 1, [])
+
+
 def test_one_answer_in_between_and_it_goes_on() -> None:
     service = Service(**{key: [away()] * TRIES for key in ("a", "b", "d", "e")})
     code, bulk = run(service, *"abcdef")

@@ -79,7 +79,7 @@ class Bulk:
                 raise
             outcome, facts = FAILED, {"code": error.code or "NO_ANSWER"}
             self.failures.append((key_id, facts["code"]))
-            self._away_in_a_row = self._away_in_a_row + 1 if error.exit_code == UNAVAILABLE else 0
+            self._away_in_a_row = self._away_in_a_row + 1 if _is_away(error) else 0
         self.counts[outcome] += 1
         if self._report is not None:
             self._report.add(key_id, outcome, **facts)
@@ -109,12 +109,17 @@ def show_keys(keys: Sequence[dict[str, Any]]) -> None:
         echo_table(columns, [[key.get(column) for column in columns] for key in keys])
 
 
+def _is_away(error: CliError) -> bool:
+    """The service or its store; one key's sink says nothing of the next."""
+    return error.exit_code == UNAVAILABLE and error.code != "DELIVERY_FAILED"
+
+
 def _repeated(act: Callable[[], tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
     for pause_seconds in PAUSES_SECONDS:
         try:
             return act()
         except CliError as error:
-            if error.exit_code != UNAVAILABLE and error.code != "RATE_LIMITED":
+            if not _is_away(error) and error.code != "RATE_LIMITED":
                 raise
             pause_seconds = min(error.retry_after_seconds or pause_seconds, LONGEST_PAUSE_SECONDS)
         time.sleep(pause_seconds)
