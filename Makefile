@@ -18,7 +18,8 @@ demo: $(INSTALLED) ## the whole life of a key, with everything running for a mom
 run: $(INSTALLED) ## leave everything up on one local port (PORT=8080) until Ctrl-C
 	@exec $(BIN)/keyrail dev --port $(PORT)
 
-test: $(INSTALLED) ## all tests, against a real OpenBao
+test: $(INSTALLED) ## all tests, against a real OpenBao and PostgreSQL
+	@tests/install-debian-packages
 	$(BIN)/pytest
 
 check: lint types $(INSTALLED) ## what a pull request must pass, beside the tests

@@ -91,7 +91,7 @@ path "keyrail-config/destroy/*" {
 }
 
 path "keyrail-config/metadata/*" {
-  capabilities = ["read"]
+  capabilities = ["list", "read"]
 }
 
 path "keyrail-delivery/data/*" {

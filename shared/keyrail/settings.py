@@ -7,9 +7,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from keyrail.domain.errors import Internal
-from keyrail.domain.key_format import LABEL
+from keyrail.domain.key_format import IMPORTED_PREFIX, LABEL, KeyFormat
 
 _LABEL = rf"^{LABEL.pattern}$"
+_IMPORTED = rf"(?:{IMPORTED_PREFIX.pattern})"
 _ADDRESS = r"^(\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}$"
 DAY_SECONDS = 24 * 3600
 
@@ -22,6 +23,10 @@ class Settings(BaseModel):
     store: Literal["vault", "memory"] = Field("vault", alias="KEYRAIL_STORE")
     prefix: str = Field("krl", alias="KEYRAIL_PREFIX", pattern=_LABEL)
     environment: str = Field("live", alias="KEYRAIL_ENVIRONMENT", pattern=_LABEL)
+    imported_prefixes: str | None = Field(
+        None, alias="KEYRAIL_IMPORTED_PREFIXES", pattern=rf"^{_IMPORTED}(?:,{_IMPORTED}){{0,15}}$"
+    )
+    """What keys that were made elsewhere begin with, comma separated; none of them is accepted without it."""
     default_lifetime_seconds: int = Field(90 * DAY_SECONDS, alias="KEYRAIL_DEFAULT_LIFETIME_SECONDS", ge=1)
     max_lifetime_seconds: int = Field(366 * DAY_SECONDS, alias="KEYRAIL_MAX_LIFETIME_SECONDS", ge=0)
     """0 allows keys that never expire."""
@@ -105,6 +110,14 @@ class Settings(BaseModel):
     vault_jwt_file: str | None = Field(None, alias="KEYRAIL_VAULT_JWT_FILE")
     vault_mount: str = Field("keyrail", alias="KEYRAIL_VAULT_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     vault_deadline_seconds: float = Field(2.0, alias="KEYRAIL_VAULT_DEADLINE_SECONDS", gt=0, le=30)
+
+    def key_format(self) -> KeyFormat:
+        """Raises: Internal where the prefixes of imported keys are those of our own."""
+        prefixes = tuple(self.imported_prefixes.split(",")) if self.imported_prefixes else ()
+        try:
+            return KeyFormat(self.prefix, self.environment, prefixes)
+        except ValueError as error:
+            raise Internal(f"settings: KEYRAIL_IMPORTED_PREFIXES: {error}") from error
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

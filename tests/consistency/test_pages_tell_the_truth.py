@@ -141,7 +141,7 @@ def test_the_bounds_of_freshness_are_as_told() -> None:
 
 
 def test_the_numbers_of_a_rotation_are_as_told() -> None:
-    told = section(CONCEPTS, "Rotation")
+    told = text_of("docs/rotation.md")
     assert f"{lifecycle.MAX_RETIRED_KEPT} kept" in told
     assert "at most 30 days" in told
     assert lifecycle.MAX_GRACE_SECONDS == 30 * 24 * 3600

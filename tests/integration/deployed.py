@@ -15,7 +15,14 @@ from canary import Canary
 from http_api import Api
 
 from keyrail.adapters.vault_identities import read_identity
-from keyrail.dev.functions import Function, answers, environment, find_functions, wait_until_ready
+from keyrail.dev.functions import (
+    Function,
+    answers,
+    environment,
+    find_functions,
+    function_of_operation,
+    wait_until_ready,
+)
 from keyrail.dev.openbao import OpenBao
 from keyrail.dev.ports import free_ports
 from keyrail.settings import load_settings
@@ -24,6 +31,7 @@ from keyrail.triggers.cli_bootstrap import Bootstrap
 SOURCES = Path(__file__).parents[2] / "functions"
 CONTAINERS = SOURCES.parent / "containers"
 ALL = tuple(find_functions(SOURCES))
+FUNCTION_OF = function_of_operation(find_functions(SOURCES))
 FULL = os.environ.get("KEYRAIL_FULL") == "1"  # the counts of a release; without it a sample of each
 
 

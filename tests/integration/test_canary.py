@@ -4,13 +4,15 @@ for what every test before it was shown, too.
 Everything a client can send wrong is sent with a key in it; Vault's answers are made to hold secrets; Vault is down.
 """
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from canary import Canary
-from deployed import ALL, Deployment, look_through_logs
+from deployed import ALL, FUNCTION_OF, Deployment, look_through_logs
 from http_api import Key, Reply, a_key_like
 from vault_proxy import Asked, Cut, Proxy, proxy_to
 
@@ -48,17 +50,22 @@ class Watched:
         api = self.deployment.api
         bodies: dict[str, dict[str, Any]] = {
             "issue_key": api.a_key(),
+            "import_key": api.a_key(sha256=sha256(key.text.encode()).hexdigest()),
             "validate_key": {"key": a_key_like(new_key_id())},
             "rotate": {},
             "revoke_key": {},
             "update_key": {"labels": {}},
+            "rotate_due": {},
+            "sweep": {},
+            "write_config": {"value": "a setting"},
         }
         path = more.pop("path", None)
+        config = {"read_config": "a-config", "write_config": f"new/{secrets.token_hex(4)}"}
         return {
             each.name: api.call(
-                each.name,
+                FUNCTION_OF[each.name],
                 each.method,
-                path or each.path.replace("{key_id}", key.key_id),
+                path or each.path.format(key_id=key.key_id, name=config.get(each.name)),
                 **{"body": bodies.get(each.name), **more},
             )
             for each in CATALOGUE
@@ -71,7 +78,8 @@ def watched(deployment: Deployment, canary: Canary, tmp_path_factory: pytest.Tem
         proxy.before = lambda asked: canary.knows("a Vault token", asked.headers.get("X-Vault-Token") or "no token yet")
         made = Deployment(deployment.vault, tmp_path_factory.mktemp("watched"), canary)
         try:
-            made.start(*ALL, vault_address=proxy.address)
+            made.start(*ALL, vault_address=proxy.address, KEYRAIL_IMPORTED_PREFIXES="sk-")
+            made.api.call("write_config", "PUT", "/v1/config/a-config", {"value": 1}).ok()
             yield Watched(made, proxy)
         finally:
             made.stop()

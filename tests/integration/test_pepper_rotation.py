@@ -74,6 +74,7 @@ def test_an_instance_that_has_not_heard_of_it_reads_it_when_it_meets_it(
     assert code(new.key, others) is Code.VALID
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # how the instance is ended
 def test_a_real_instance_uses_it_within_a_second(
     world: VaultWorld, pepper: PepperAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deployed import Deployment
+from deployed import FUNCTION_OF, Deployment
 from http_api import Api, Key, encoded
 
 from keyrail.dev import gateway
@@ -37,7 +37,7 @@ def before(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> 
     """The URL of the gateway that `keyrail dev` puts before all functions."""
     folder = tmp_path_factory.mktemp("gateway")
     (port,) = free_ports(1)
-    ports = {operation.name: deployment.all_of(operation.name)[0].function.port for operation in CATALOGUE}
+    ports = {each.name: deployment.all_of(FUNCTION_OF[each.name])[0].function.port for each in CATALOGUE}
     config = folder / "caddy.json"
     config.write_text(gateway.configuration(port, CATALOGUE, ports))
     caddy = Child("gateway", gateway.command(config), gateway.environment(folder), folder / "gateway.log")

@@ -9,6 +9,7 @@ import pytest
 
 from first_admin import make_admin
 from keyrail import bootstrap
+from keyrail.adapters.vault_usage import VaultUsageLog
 from keyrail.domain.key_format import KeyFormat, new_key_id, new_secret
 from keyrail.domain.roles import BUILT_IN_ROLES
 from keyrail.operations.catalogue import CATALOGUE
@@ -60,6 +61,7 @@ class Process:
 @pytest.fixture
 def settings(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(bootstrap, "SystemClock", StoppedClock)
+    monkeypatch.setattr(VaultUsageLog, "_write_forever", lambda _self: None)  # every ten seconds, for all keys used
     mount.put("pepper", {"current": 1, "versions": {"1": "5a" * 32}})
     mount.put("rbac/roles", {name: list(scopes) for name, scopes in BUILT_IN_ROLES.items()})
     mount.put("feed/head", {"seq": 0, "ring": []})
@@ -136,15 +138,20 @@ class TestIssuing:
 
 
 class TestManaging:
-    def test_reading_costs_two_reads(self, process: Process, issued: list[dict[str, Any]]) -> None:
-        assert process.cost("get_key", {"key_id": issued[0]["key_id"]}) == FIND
+    def test_reading_costs_three_reads(self, process: Process, issued: list[dict[str, Any]]) -> None:
+        assert process.cost("get_key", {"key_id": issued[0]["key_id"]}) == [*FIND, "read usage"]
 
-    @pytest.mark.parametrize(("operation", "change"), [("rotate", {}), ("update_key", {"name": "another"})])
     def test_a_change_costs_two_reads_a_write_and_its_publishing(
-        self, process: Process, issued: list[dict[str, Any]], operation: str, change: dict[str, Any]
+        self, process: Process, issued: list[dict[str, Any]]
     ) -> None:
-        body = {"key_id": issued[0]["key_id"]} | change
-        assert process.cost(operation, body) == [*FIND, "update keys", *PUBLISH]
+        body = {"key_id": issued[0]["key_id"], "name": "another"}
+        assert process.cost("update_key", body) == [*FIND, "update keys", *PUBLISH]
+
+    def test_a_rotation_costs_two_hints_too_of_its_graces_last_tenth_and_end(
+        self, process: Process, issued: list[dict[str, Any]]
+    ) -> None:
+        body = {"key_id": issued[0]["key_id"]}
+        assert process.cost("rotate", body) == [*FIND, "create due", "create due", "update keys", *PUBLISH]
 
     def test_revoking_costs_two_reads_one_write_that_is_never_repeated_and_its_publishing(
         self, process: Process, issued: list[dict[str, Any]]

@@ -143,13 +143,14 @@ class VaultSession:
                 raise  # it may still arrive, or was written over since
             return standing.version if standing.data == data else None
 
-    def list(self, folder: SecretPath) -> list[str]:
+    def list(self, folder: SecretPath | None) -> list[str]:
         """Names in ascending order, those of folders with a slash at the end; empty where there is no such folder.
+        None is the mount itself.
 
         Raises: Unavailable, Denied.
         """
         kv = self._process().hvac().secrets.kv.v2
-        reply = kv.list_secrets(f"{folder}/", mount_point=self._config.mount)
+        reply = kv.list_secrets("" if folder is None else f"{folder}/", mount_point=self._config.mount)
         if is_absent(reply):
             return []
         match document(reply):

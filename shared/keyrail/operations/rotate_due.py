@@ -24,6 +24,7 @@ from keyrail.telemetry import note
 
 SCOPE = "rotation:tick"
 MAX_FAULTS_IN_A_ROW = 3  # of the store itself: then the rest is left to the next tick
+HEADROOM = 1.5  # times the slowest look so far: what the next one may take
 LOOKS_A_LIST = 20  # at least; then the index is listed anew: what others have done meanwhile is no longer in it
 
 
@@ -74,9 +75,9 @@ class _Tick:
         self.told: set[str] = set()
 
     def is_over(self) -> bool:
-        """Another look may take as long as the slowest so far, and must still end in time."""
+        """Another look must still end in time."""
         done = self.counts["rotated"] + self.counts["resumed"] + self.counts["failed"]
-        is_late = self.services.clock.elapsed_seconds() + self.slowest_seconds >= self.ends_at
+        is_late = self.services.clock.elapsed_seconds() + HEADROOM * self.slowest_seconds >= self.ends_at
         return is_late or done >= self.max_rotations or self.faults_in_a_row >= MAX_FAULTS_IN_A_ROW
 
     def unseen(self) -> list[DueEntry]:

@@ -39,15 +39,7 @@ class Bootstrap:
     def steps(self) -> Iterator[Step]:
         """Each is done when it is yielded. Raises: KeyrailError, OSError."""
         settings = self.settings
-        plan = Plan(
-            read_policies(self.functions, *([] if self.containers is None else [self.containers])),
-            settings.vault_mount,
-            self.auth_mount,
-            settings.config_mount,
-            settings.database_mount,
-            settings.delivery_mount,
-            settings.grpc_pki_mount,
-        )
+        plan = plan_of(settings, self.functions, self.auth_mount, self.containers)
         vault = AdminVault(vault_config(settings))
         services = build_services(settings)
         for step in set_up(vault, plan):
@@ -58,6 +50,18 @@ class Bootstrap:
         yield admin_keys.ensure(self.hand_over, new=self.new_admin, replace_dead=self.replace_dead_admin)
         if self.identities is not None:
             yield from write_identities(vault, plan, self.identities)
+
+
+def plan_of(settings: Settings, functions: Path, auth_mount: str, containers: Path | None = None) -> Plan:
+    return Plan(
+        read_policies(functions, *([] if containers is None else [containers])),
+        settings.vault_mount,
+        auth_mount,
+        settings.config_mount,
+        settings.database_mount,
+        settings.delivery_mount,
+        settings.grpc_pki_mount,
+    )
 
 
 def admin_settings(mount: str | None) -> Settings:

@@ -12,9 +12,10 @@ from keyrail.domain.fields import Reply, Request
 from keyrail.domain.key_format import ANY_KEY
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
-from keyrail.telemetry import choose_correlation_id
+from keyrail.telemetry import choose_correlation_id, holds_imported_key
 from keyrail.triggers.cloud_events import data_of_structured_event, is_event, is_structured_event
 from keyrail.triggers.dispatch import Call, Outcome, dispatch
+from keyrail.triggers.eventbridge import data_of_scheduled_event, is_eventbridge_event
 from keyrail.triggers.headers import credential_of, sunset_headers
 from keyrail.triggers.http_messages import HttpReply, HttpRequest
 from keyrail.triggers.problems import problem_reply
@@ -91,7 +92,7 @@ class _Exchange:
     def credential(self) -> str | None:
         """Raises: InvalidArgument on a wrong route or method, Unauthenticated on a header that can't be read."""
         request, operation = self._request, self._function.operation
-        if ANY_KEY.search(request.path) or ANY_KEY.search(unquote(request.query)):
+        if _holds_key(request.path) or _holds_key(unquote(request.query)):
             text = "A key was sent in the URL, where servers log it. Rotate it, and send it in a header or the body."
             raise InvalidArgument(text, code="KEY_IN_URL")
         match = self._function.route.fullmatch(request.path)
@@ -115,6 +116,10 @@ class _Exchange:
         """Fields from the path and from headers."""
         headers = ((name, self._request.header(header)) for name, header in self._function.header_fields)
         return self._path_fields | {name: value for name, value in headers if value is not None}
+
+
+def _holds_key(text: str) -> bool:
+    return ANY_KEY.search(text) is not None or holds_imported_key(text)
 
 
 def _from_query(request: HttpRequest) -> dict[str, Any]:
@@ -143,4 +148,7 @@ def _from_body(request: HttpRequest, operation: Operation) -> dict[str, Any]:
         raise InvalidArgument("Send the body as application/json.", code="UNSUPPORTED_MEDIA_TYPE")
     if request.header("content-encoding") not in (None, "", "identity"):
         raise InvalidArgument("Send the body as it is, not compressed.", code="UNSUPPORTED_MEDIA_TYPE")
-    return parse_object(body)
+    payload = parse_object(body)
+    if operation.takes_events and is_eventbridge_event(payload):
+        return data_of_scheduled_event(payload)
+    return payload

@@ -63,6 +63,57 @@ class IssueKeyResponse(_message.Message):
     replayed: bool
     def __init__(self, record: _Optional[_Union[_record_pb2.KeyRecord, _Mapping]] = ..., key: _Optional[str] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
+class ImportKeyRequest(_message.Message):
+    __slots__ = ("owner", "name", "tenant", "scopes", "roles", "not_before", "expires_at", "lifetime_seconds", "labels", "metadata", "context", "rate", "quota", "rotation", "key", "sha256")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    LIFETIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
+    ROTATION_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    owner: str
+    name: str
+    tenant: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    roles: _containers.RepeatedScalarFieldContainer[str]
+    not_before: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    lifetime_seconds: int
+    labels: _containers.ScalarMap[str, str]
+    metadata: _struct_pb2.Struct
+    context: _record_pb2.KeyContext
+    rate: _record_pb2.KeyLimit
+    quota: _record_pb2.KeyLimit
+    rotation: _record_pb2.KeyRotationSettings
+    key: str
+    sha256: str
+    def __init__(self, owner: _Optional[str] = ..., name: _Optional[str] = ..., tenant: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., roles: _Optional[_Iterable[str]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lifetime_seconds: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., context: _Optional[_Union[_record_pb2.KeyContext, _Mapping]] = ..., rate: _Optional[_Union[_record_pb2.KeyLimit, _Mapping]] = ..., quota: _Optional[_Union[_record_pb2.KeyLimit, _Mapping]] = ..., rotation: _Optional[_Union[_record_pb2.KeyRotationSettings, _Mapping]] = ..., key: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
+
+class ImportKeyResponse(_message.Message):
+    __slots__ = ("record", "replayed")
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    record: _record_pb2.KeyRecord
+    replayed: bool
+    def __init__(self, record: _Optional[_Union[_record_pb2.KeyRecord, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
+
 class ValidateKeyRequest(_message.Message):
     __slots__ = ("key", "required_scopes", "ip", "audience", "tenant")
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -284,18 +335,20 @@ class GetKeyResponse(_message.Message):
     def __init__(self, record: _Optional[_Union[_record_pb2.KeyRecord, _Mapping]] = ...) -> None: ...
 
 class ListKeysRequest(_message.Message):
-    __slots__ = ("tenant", "owner", "state", "limit", "cursor")
+    __slots__ = ("tenant", "owner", "state", "limit", "cursor", "due_before")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
+    DUE_BEFORE_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     owner: str
     state: str
     limit: int
     cursor: str
-    def __init__(self, tenant: _Optional[str] = ..., owner: _Optional[str] = ..., state: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
+    due_before: _timestamp_pb2.Timestamp
+    def __init__(self, tenant: _Optional[str] = ..., owner: _Optional[str] = ..., state: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ..., due_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListKeysResponse(_message.Message):
     __slots__ = ("keys", "next_cursor")

@@ -40,6 +40,11 @@ class KeyServiceStub:
                 request_serializer=keyrail_dot_v1_dot_keys__pb2.IssueKeyRequest.SerializeToString,
                 response_deserializer=keyrail_dot_v1_dot_keys__pb2.IssueKeyResponse.FromString,
                 _registered_method=True)
+        self.ImportKey = channel.unary_unary(
+                '/keyrail.v1.KeyService/ImportKey',
+                request_serializer=keyrail_dot_v1_dot_keys__pb2.ImportKeyRequest.SerializeToString,
+                response_deserializer=keyrail_dot_v1_dot_keys__pb2.ImportKeyResponse.FromString,
+                _registered_method=True)
         self.ValidateKey = channel.unary_unary(
                 '/keyrail.v1.KeyService/ValidateKey',
                 request_serializer=keyrail_dot_v1_dot_keys__pb2.ValidateKeyRequest.SerializeToString,
@@ -88,6 +93,13 @@ class KeyServiceServicer:
 
     def IssueKey(self, request, context):
         """Makes a key and shows it once. Scope keys:issue, and every scope that the new key gets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportKey(self, request, context):
+        """Takes over a key that was made elsewhere. Scope keys:import, and every scope that the key gets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,6 +170,11 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     request_deserializer=keyrail_dot_v1_dot_keys__pb2.IssueKeyRequest.FromString,
                     response_serializer=keyrail_dot_v1_dot_keys__pb2.IssueKeyResponse.SerializeToString,
             ),
+            'ImportKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportKey,
+                    request_deserializer=keyrail_dot_v1_dot_keys__pb2.ImportKeyRequest.FromString,
+                    response_serializer=keyrail_dot_v1_dot_keys__pb2.ImportKeyResponse.SerializeToString,
+            ),
             'ValidateKey': grpc.unary_unary_rpc_method_handler(
                     servicer.ValidateKey,
                     request_deserializer=keyrail_dot_v1_dot_keys__pb2.ValidateKeyRequest.FromString,
@@ -227,6 +244,33 @@ class KeyService:
             '/keyrail.v1.KeyService/IssueKey',
             keyrail_dot_v1_dot_keys__pb2.IssueKeyRequest.SerializeToString,
             keyrail_dot_v1_dot_keys__pb2.IssueKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keyrail.v1.KeyService/ImportKey',
+            keyrail_dot_v1_dot_keys__pb2.ImportKeyRequest.SerializeToString,
+            keyrail_dot_v1_dot_keys__pb2.ImportKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,
