@@ -21,7 +21,7 @@ SCENARIOS: dict[str, Callable[[Options], Sequence[Figure]]] = {
 
 def main() -> None:
     chosen = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # in order: servers ended, folders removed
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # in order: servers ended, folders removed
     options = Options(chosen.seed, chosen.quick)
     print(f"seed {options.seed}{', a tenth of everything' if options.quick else ''}", flush=True)
     figures: list[Figure] = []
