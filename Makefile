@@ -1,6 +1,6 @@
 # Everything a contributor types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint types fmt bench docs manifests clean
+.PHONY: help demo run test check lint types fmt bench docs proto manifests clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -45,6 +45,9 @@ docs: $(INSTALLED) ## write docs/openapi.yaml anew from the operations
 
 manifests: $(INSTALLED) ## write anew what in infra/ follows from functions/
 	$(BIN)/python -m keyrail.dev.manifests
+
+proto: $(INSTALLED) ## write the gRPC code in shared/keyrail anew from proto/
+	$(BIN)/python -m keyrail.dev.proto
 
 clean: ## remove the environment, caches, and the keys of make run
 	rm -rf $(VENV) .keyrail dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

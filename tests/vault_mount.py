@@ -55,16 +55,18 @@ class Mount:
     name: str
     server: OpenBao
     root: hvac.Client
+    audited_from: int = 0  # bytes into Vault's audit log
 
     @classmethod
     def make(cls, server: OpenBao, root: hvac.Client) -> "Mount":
         name = f"keyrail-{secrets.token_hex(4)}"
+        audited_from = server.audit_log.stat().st_size if server.audit_log else 0
         root.sys.enable_secrets_engine("kv", path=name, options={"version": "2"})
         ends_at = time.monotonic() + 10
         while True:
             try:
                 root.secrets.kv.v2.configure(mount_point=name, cas_required=True, max_versions=1)
-                return cls(name, server, root)
+                return cls(name, server, root, audited_from)
             except hvac.exceptions.InvalidRequest:  # for a moment a new mount is still "upgrading"
                 assert time.monotonic() < ends_at
                 time.sleep(0.01)
@@ -92,8 +94,9 @@ class Mount:
     def audited(self) -> list[tuple[str, str]]:
         """Operation and path of every request for this mount, by Vault's own audit log."""
         assert self.server.audit_log is not None
-        lines = self.server.audit_log.read_text().splitlines()
-        entries = [json.loads(line) for line in lines if f'"{self.name}/' in line]
+        with self.server.audit_log.open() as log:
+            log.seek(self.audited_from)
+            entries = [json.loads(line) for line in log if f'"{self.name}/' in line]
         requests = [entry["request"] for entry in entries if entry["type"] == "request"]
         mine = [each for each in requests if each.get("path", "").startswith(f"{self.name}/")]
         return [(each["operation"], each["path"].removeprefix(f"{self.name}/")) for each in mine]

@@ -1,4 +1,4 @@
-"""Keyrail's own services over two real mounts, at a clock that tests move: what functions have, without their HTTP."""
+"""Keyrail's own services over real mounts, at a clock that tests move: what functions have, without their HTTP."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +19,7 @@ ADMIN = Caller("0Keyrail0AdminId", SYSTEM_TENANT, "platform-team", ("*",))
 RIGHTS = """
 path "MOUNT/*" { capabilities = ["create", "read", "update", "list", "delete"] }
 path "DELIVERY/*" { capabilities = ["create", "read", "update"] }
+path "CONFIGS/*" { capabilities = ["create", "read", "update", "list"] }
 """
 
 
@@ -39,16 +40,17 @@ class MovedClock:
 
 
 class VaultWorld:
-    def __init__(self, mount: Mount, delivery: Mount, **env: str) -> None:
-        self.mount, self.clock = mount, MovedClock()
+    def __init__(self, mount: Mount, delivery: Mount, configs: Mount, **env: str) -> None:
+        self.mount, self.configs, self.clock = mount, configs, MovedClock()
         mount.put("pepper", {"current": 1, "versions": {"1": "ab" * 32}})
         mount.put("rbac/roles", {name: list(scopes) for name, scopes in BUILT_IN_ROLES.items()})
         mount.put("feed/head", {"seq": 0, "ring": []})
         self.env = {
             "VAULT_ADDR": mount.server.address,
-            "VAULT_TOKEN": mount.token(RIGHTS.replace("DELIVERY", delivery.name)),
+            "VAULT_TOKEN": mount.token(RIGHTS.replace("DELIVERY", delivery.name).replace("CONFIGS", configs.name)),
             "KEYRAIL_VAULT_MOUNT": mount.name,
             "KEYRAIL_DELIVERY_MOUNT": delivery.name,
+            "KEYRAIL_CONFIG_MOUNT": configs.name,
             "KEYRAIL_FEED_POLL": "inline",
             **env,
         }
@@ -68,8 +70,9 @@ class VaultWorld:
 
 @contextmanager
 def vault_world(mount: Mount, **env: str) -> Iterator[VaultWorld]:
-    delivery = Mount.make(mount.server, mount.root)
+    delivery, configs = (Mount.make(mount.server, mount.root) for _ in range(2))
     try:
-        yield VaultWorld(mount, delivery, **env)
+        yield VaultWorld(mount, delivery, configs, **env)
     finally:
-        mount.root.sys.disable_secrets_engine(delivery.name)
+        for made in (delivery, configs):
+            mount.root.sys.disable_secrets_engine(made.name)

@@ -1,5 +1,6 @@
-"""POST /v1/keys: makes a key and shows it once. docs/operations/issue_key.md"""
+"""POST /v1/keys: makes a key and shows it once. docs/operations/issue_key.md
+POST /v1/keys/import: takes over a key that was made elsewhere. docs/operations/import_key.md"""
 
 from keyrail.triggers.http import http_function
 
-handler = http_function("issue_key")
+handler = http_function("issue_key", "import_key")

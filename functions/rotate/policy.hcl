@@ -41,7 +41,7 @@ path "keyrail/metadata/outbox/*" {
   capabilities = ["list", "delete"]
 }
 
-# The sweep walks all records, and removes index entries that have none.
+# The sweep walks all records and configs, and removes index entries that have no record.
 
 path "keyrail/metadata/keys/" {
   capabilities = ["list"]
@@ -77,6 +77,10 @@ path "keyrail-delivery/data/*" {
 
 path "keyrail-config/data/*" {
   capabilities = ["read", "update"]
+}
+
+path "keyrail-config/metadata/*" {
+  capabilities = ["list"]
 }
 
 path "database/static-roles/+" {

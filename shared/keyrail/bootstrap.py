@@ -17,7 +17,6 @@ from keyrail.adapters.system_clock import SystemClock
 from keyrail.adapters.vault_config import VaultConfig
 from keyrail.domain.digest import PEPPER_BYTES, Peppers
 from keyrail.domain.errors import Internal
-from keyrail.domain.key_format import KeyFormat
 from keyrail.domain.life_policy import LifePolicy
 from keyrail.domain.roles import BUILT_IN_ROLES, Roles
 from keyrail.ports import (
@@ -42,6 +41,7 @@ from keyrail.settings import Settings, load_settings
 from keyrail.telemetry import configure_logging, log
 
 if TYPE_CHECKING:
+    from keyrail.adapters.vault_certificates import VaultCertificates
     from keyrail.adapters.vault_session import VaultSession
 
 
@@ -67,7 +67,7 @@ def build_services(settings: Settings) -> Services:
     metrics = _metrics(settings, clock)
     stores = _memory_stores() if settings.store == "memory" else _vault_stores(settings, metrics, clock)
     return Services(
-        key_format=KeyFormat(settings.prefix, settings.environment),
+        key_format=settings.key_format(),
         life_policy=LifePolicy(settings.default_lifetime_seconds, settings.max_lifetime_seconds or None),
         keys=stores.keys,
         lookup=CachedLookup(
@@ -219,6 +219,16 @@ def vault_config(settings: Settings) -> VaultConfig:
         raise Internal(f"settings: {error}") from error
 
 
+def certificate_issuer(settings: Settings) -> "VaultCertificates":
+    """Of Vault's PKI engine, for the gRPC server. Raises: Internal."""
+    from keyrail.adapters.vault_certificates import VaultCertificates
+    from keyrail.adapters.vault_session import VaultSession
+
+    session = VaultSession(replace(vault_config(settings), mount=settings.grpc_pki_mount))
+    names = tuple(settings.grpc_pki_name.split(","))
+    return VaultCertificates(session, settings.grpc_pki_role or "", names, settings.grpc_pki_ttl_seconds)
+
+
 def _metrics(settings: Settings, clock: Clock) -> Metrics:
     if settings.metrics == "none":
         return NoMetrics()
@@ -258,7 +268,7 @@ def _built_from_environment() -> Services:
     configure_logging()
     try:
         settings = load_settings()
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.key_format().imported_prefixes)
         return build_services(settings)
     except Internal as error:
         log(logging.ERROR, "settings", code=error.code, detail=error.detail)

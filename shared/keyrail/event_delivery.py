@@ -5,7 +5,7 @@ again, under the same id. Nothing here fails its caller: what could not be sent 
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keyrail.domain.errors import KeyrailError
 from keyrail.domain.events import LifecycleEvent
@@ -20,10 +20,11 @@ TURN_MARGIN_SECONDS = 10.0  # beyond the time to send: the last one's answer, an
 
 @dataclass(frozen=True, slots=True)
 class EventsReport:
-    """`waiting` is None where the outbox could not be read."""
+    """`waiting` is None where the outbox could not be read. `failure` says what ended the run before its time."""
 
     sent: int = 0
     waiting: int | None = 0
+    failure: str | None = field(default=None, compare=False)
 
 
 def deliver_events(services: Services, ends_at: float) -> EventsReport:
@@ -32,12 +33,14 @@ def deliver_events(services: Services, ends_at: float) -> EventsReport:
     if outbox is None or sink is None:
         return EventsReport()
     run = _Run(outbox, sink, services, ends_at)
+    failure = None
     try:
         run.in_turn()
     except KeyrailError as error:
+        failure = error.detail
         log(logging.WARNING, "events", code=error.code, detail=error.detail, sent=run.sent)
     services.metrics.events_sent(run.sent)
-    return EventsReport(run.sent, _waiting(outbox, services))
+    return EventsReport(run.sent, _waiting(outbox, services), failure)
 
 
 def _waiting(outbox: EventOutbox, services: Services) -> int | None:

@@ -4,7 +4,7 @@ Every method may raise Unavailable or DeadlineExceeded where the technology behi
 never turns that into "absent". After DeadlineExceeded a write may or may not have happened; read to know.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol, Self
@@ -225,6 +225,10 @@ class ConfigStore(Protocol):
     def write(self, tenant: str, name: str, document: ConfigDocument | None, version: int) -> int | None:
         """The new version, always `version` + 1; None where the newest one is no longer `version` (0: there is none),
         and then nothing is changed. Without a document the name is unknown from then on."""
+        ...
+
+    def names(self, after: str) -> Iterator[str]:
+        """`<tenant>/<name>` of each that was ever written, ascending by segments, from the one behind `after` on."""
         ...
 
     def destroy(self, tenant: str, name: str, versions: Collection[int]) -> None:

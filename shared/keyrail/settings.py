@@ -7,9 +7,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from keyrail.domain.errors import Internal
-from keyrail.domain.key_format import LABEL
+from keyrail.domain.key_format import IMPORTED_PREFIX, LABEL, KeyFormat
 
 _LABEL = rf"^{LABEL.pattern}$"
+_IMPORTED = rf"(?:{IMPORTED_PREFIX.pattern})"
+_ADDRESS = r"^(\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}$"
 DAY_SECONDS = 24 * 3600
 
 
@@ -21,6 +23,10 @@ class Settings(BaseModel):
     store: Literal["vault", "memory"] = Field("vault", alias="KEYRAIL_STORE")
     prefix: str = Field("krl", alias="KEYRAIL_PREFIX", pattern=_LABEL)
     environment: str = Field("live", alias="KEYRAIL_ENVIRONMENT", pattern=_LABEL)
+    imported_prefixes: str | None = Field(
+        None, alias="KEYRAIL_IMPORTED_PREFIXES", pattern=rf"^{_IMPORTED}(?:,{_IMPORTED}){{0,15}}$"
+    )
+    """What keys that were made elsewhere begin with, comma separated; none of them is accepted without it."""
     default_lifetime_seconds: int = Field(90 * DAY_SECONDS, alias="KEYRAIL_DEFAULT_LIFETIME_SECONDS", ge=1)
     max_lifetime_seconds: int = Field(366 * DAY_SECONDS, alias="KEYRAIL_MAX_LIFETIME_SECONDS", ge=0)
     """0 allows keys that never expire."""
@@ -55,6 +61,37 @@ class Settings(BaseModel):
     """`sub`, or the `email` of a token that says it is verified; several are separated by commas."""
     tick_oidc_jwks: str | None = Field(None, alias="KEYRAIL_TICK_OIDC_JWKS")
     """The issuer's public keys: an https address, or a file."""
+
+    grpc_address: str = Field("127.0.0.1:50051", alias="KEYRAIL_GRPC_ADDRESS", pattern=_ADDRESS)
+    grpc_probe_address: str = Field("127.0.0.1:9464", alias="KEYRAIL_GRPC_PROBE_ADDRESS", pattern=_ADDRESS)
+    """Where /livez, /readyz and /metrics are answered over HTTP."""
+    grpc_plaintext: bool = Field(False, alias="KEYRAIL_GRPC_PLAINTEXT")
+    """True serves without TLS beyond loopback: only where a mesh or the network encrypts."""
+    grpc_operations: str | None = Field(None, alias="KEYRAIL_GRPC_OPERATIONS", pattern=r"^[a-z_]+(,[a-z_]+)*$")
+    grpc_ext_authz: bool = Field(True, alias="KEYRAIL_GRPC_EXT_AUTHZ")
+    grpc_reflection: bool = Field(True, alias="KEYRAIL_GRPC_REFLECTION")
+    grpc_threads: int = Field(8, alias="KEYRAIL_GRPC_THREADS", ge=2, le=64)
+    grpc_waiting: int = Field(64, alias="KEYRAIL_GRPC_WAITING", ge=0, le=10_000)
+    """Calls beyond the threads that may wait for one; those after them are refused."""
+    grpc_deadline_seconds: float = Field(10.0, alias="KEYRAIL_GRPC_DEADLINE_SECONDS", gt=0, le=60)
+    grpc_stream_seconds: float = Field(600.0, alias="KEYRAIL_GRPC_STREAM_SECONDS", ge=1, le=86_400)
+    grpc_connection_age_seconds: float = Field(1800.0, alias="KEYRAIL_GRPC_CONNECTION_AGE_SECONDS", ge=1, le=86_400)
+    grpc_message_bytes: int = Field(256 * 1024, alias="KEYRAIL_GRPC_MESSAGE_BYTES", ge=1024, le=4 * 1024 * 1024)
+    grpc_metadata_bytes: int = Field(16 * 1024, alias="KEYRAIL_GRPC_METADATA_BYTES", ge=1024, le=256 * 1024)
+    grpc_drain_notice_seconds: float = Field(3.0, alias="KEYRAIL_GRPC_DRAIN_NOTICE_SECONDS", ge=0, le=60)
+    """Between saying NOT_SERVING and taking no new call, so that whoever balances the load has heard it."""
+    grpc_drain_seconds: float = Field(20.0, alias="KEYRAIL_GRPC_DRAIN_SECONDS", ge=0, le=600)
+    grpc_tls_cert: str | None = Field(None, alias="KEYRAIL_GRPC_TLS_CERT")
+    grpc_tls_key: str | None = Field(None, alias="KEYRAIL_GRPC_TLS_KEY")
+    grpc_client_ca: str | None = Field(None, alias="KEYRAIL_GRPC_CLIENT_CA")
+    """A file; with it every client must show a certificate of one of these CAs."""
+    grpc_clients: str | None = Field(None, alias="KEYRAIL_GRPC_CLIENTS")
+    """A file that says which certificates stand for which principals."""
+    grpc_pki_role: str | None = Field(None, alias="KEYRAIL_GRPC_PKI_ROLE", pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,63}$")
+    """Vault issues the certificate under this role, instead of the two files."""
+    grpc_pki_mount: str = Field("pki", alias="KEYRAIL_GRPC_PKI_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    grpc_pki_name: str = Field("keyrail", alias="KEYRAIL_GRPC_PKI_NAME", pattern=r"^[a-z0-9.,-]{1,253}$")
+    grpc_pki_ttl_seconds: int = Field(DAY_SECONDS, alias="KEYRAIL_GRPC_PKI_TTL_SECONDS", ge=10, le=90 * DAY_SECONDS)
     metrics: Literal["prometheus", "none"] = Field("prometheus", alias="KEYRAIL_METRICS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="KEYRAIL_LOG_LEVEL")
 
@@ -73,6 +110,14 @@ class Settings(BaseModel):
     vault_jwt_file: str | None = Field(None, alias="KEYRAIL_VAULT_JWT_FILE")
     vault_mount: str = Field("keyrail", alias="KEYRAIL_VAULT_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     vault_deadline_seconds: float = Field(2.0, alias="KEYRAIL_VAULT_DEADLINE_SECONDS", gt=0, le=30)
+
+    def key_format(self) -> KeyFormat:
+        """Raises: Internal where the prefixes of imported keys are those of our own."""
+        prefixes = tuple(self.imported_prefixes.split(",")) if self.imported_prefixes else ()
+        try:
+            return KeyFormat(self.prefix, self.environment, prefixes)
+        except ValueError as error:
+            raise Internal(f"settings: KEYRAIL_IMPORTED_PREFIXES: {error}") from error
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Any, TextIO
 
-from keyrail.domain.key_format import ANY_SECRET
+from keyrail.domain.key_format import ANY_SECRET, imported_keys_pattern
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 noted: ContextVar[dict[str, Any] | None] = ContextVar("noted", default=None)
@@ -28,6 +28,9 @@ _TRACEPARENT = re.compile(  # W3C Trace Context, section 3.2: neither version ff
 _CORRELATION_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{7,63}")
 _VAULT_TOKEN = re.compile(r"(?:hv[sbr]|(?<![0-9A-Za-z])[sbr])\.[0-9A-Za-z_-]{20,}")
 _LIKE_A_VAULT_TOKEN = re.compile(r"\.[0-9A-Za-z_-]{20}")  # finds all of them, in JSON too, in a tenth of the time
+
+_imported_key = imported_keys_pattern(())  # of this process's deployment: configure_logging sets it
+_like_an_imported_key = _imported_key
 
 _logger = logging.getLogger("keyrail")
 audit_logger = logging.getLogger("keyrail.audit")
@@ -44,8 +47,14 @@ def choose_correlation_id(traceparent: str | None, given: str | None) -> str:
 
 
 def redact(text: str) -> str:
-    """`text` with everything cut out that has the shape of a key or of a Vault token."""
-    return _VAULT_TOKEN.sub("[redacted]", ANY_SECRET.sub("[redacted]", text))
+    """`text` with everything cut out that has the shape of a key, an imported one included, or of a Vault token."""
+    for secret in (ANY_SECRET, _imported_key, _VAULT_TOKEN):
+        text = secret.sub("[redacted]", text)
+    return text
+
+
+def holds_imported_key(text: str) -> bool:
+    return _imported_key.search(text) is not None
 
 
 def note(**facts: Any) -> None:
@@ -101,7 +110,11 @@ def _one_line(facts: dict[str, Any]) -> str:
         line = _encode(facts)
     except (TypeError, ValueError):
         return json.dumps(_clean(facts))
-    return json.dumps(_clean(facts)) if ANY_SECRET.search(line) or _LIKE_A_VAULT_TOKEN.search(line) else line
+    return json.dumps(_clean(facts)) if _may_hold_a_secret(line) else line
+
+
+def _may_hold_a_secret(line: str) -> bool:
+    return any(secret.search(line) for secret in (ANY_SECRET, _LIKE_A_VAULT_TOKEN, _like_an_imported_key))
 
 
 def _clean(value: Any) -> Any:
@@ -195,8 +208,16 @@ class _LineHandler(logging.Handler):
             data = data[os.write(self._file, data) :]
 
 
-def configure_logging(level: str = "INFO") -> None:
+def redact_imported_keys(prefixes: tuple[str, ...]) -> None:
+    """From now on, in this process: those with one of `prefixes`, and no others, are cut out as keys of ours are."""
+    global _imported_key, _like_an_imported_key
+    _like_an_imported_key = imported_keys_pattern(prefixes)  # in JSON it may be glued to an escape
+    _imported_key = re.compile(rf"(?<![0-9A-Za-z])(?:{_like_an_imported_key.pattern})[0-9A-Za-z._-]*")
+
+
+def configure_logging(level: str = "INFO", imported_prefixes: tuple[str, ...] = ()) -> None:
     """Every logger of the process writes through our formatter to standard output. May be called again."""
+    redact_imported_keys(imported_prefixes)
     sys.stdout.flush()
     handler = _LineHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from keyrail.domain.access import Caller
+from keyrail.domain.access import Caller, Principal
 from keyrail.domain.decisions import Code, Decision, Need, decide
 from keyrail.domain.errors import MalformedKey, PermissionDenied, RateLimited, Unauthenticated, Unavailable
 from keyrail.domain.key_format import PresentedKey
@@ -97,6 +97,12 @@ def authenticate_token(token: str, verifier: TokenVerifier, services: Services) 
     """A scheduler, by the token that its platform signed; it may do nothing but tick. Raises: as the verifier."""
     subject = verifier.subject(token, services.clock.now())
     return Caller(f"oidc:{subject}", SYSTEM_TENANT, subject, TICK_SCOPES)
+
+
+def authenticate_principal(principal: Principal, services: Services) -> Caller:
+    """Raises: Unavailable, where what its roles mean can't be read."""
+    scopes = services.lookup.roles().effective(principal.scopes, principal.roles)
+    return Caller(principal.name, principal.tenant, principal.name, scopes)
 
 
 def refusal(decision: Decision) -> Unauthenticated | PermissionDenied:

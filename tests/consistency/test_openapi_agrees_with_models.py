@@ -11,6 +11,7 @@ from test_openapi_document import validator
 
 from keyrail.domain.errors import InvalidArgument
 from keyrail.domain.fields import Request
+from keyrail.operations.import_key import ImportRequest
 from keyrail.operations.issue_key import IssueRequest
 from keyrail.operations.revoke_key import RevokeRequest
 from keyrail.operations.rotate import RotateRequest
@@ -43,6 +44,9 @@ ACCEPTED: list[tuple[type[Request], Payload]] = [
     (IssueRequest, OWN | {"rate": {"requests": 1, "window_seconds": 1}}),
     (IssueRequest, OWN | {"rotation": {"grace_seconds": 0, "max_grace_seconds": 0}}),
     (IssueRequest, {"owner": "x" * 128, "name": "ü" * 200}),
+    (ImportRequest, OWN | {"sha256": "0" * 64}),
+    (ImportRequest, OWN | {"sha256": "0" * 64, "key": None, "expires_at": AT, "scopes": ["a:b"]}),
+    (ImportRequest, OWN | {"key": "sk-of-any-form"}),
     (RotateRequest, {}),
     (RotateRequest, {"grace_seconds": None}),
     (RotateRequest, {"grace_seconds": 2592000}),
@@ -103,6 +107,14 @@ REFUSED: list[tuple[type[Request], Payload]] = [
     (IssueRequest, OWN | {"rotation": {"grace_seconds": -1}}),
     (IssueRequest, OWN | {"rotation": {"grace_seconds": 2592001}}),
     (IssueRequest, OWN | {"rotation": None}),
+    (ImportRequest, OWN),
+    (ImportRequest, OWN | {"sha256": "0" * 64, "key": "sk-x"}),
+    (ImportRequest, OWN | {"sha256": "0" * 63}),
+    (ImportRequest, OWN | {"sha256": "A" * 64}),
+    (ImportRequest, OWN | {"key": "x" * 257}),
+    (ImportRequest, OWN | {"sha256": None}),
+    (ImportRequest, OWN | {"sha256": "0" * 64, "expires_at": AT, "lifetime_seconds": 60}),
+    (ImportRequest, OWN | {"sha256": "0" * 64, "idempotency_key": "x"}),
     (RotateRequest, {"grace_seconds": -1}),
     (RotateRequest, {"grace_seconds": 2592001}),
     (RotateRequest, {"grace_seconds": "60"}),

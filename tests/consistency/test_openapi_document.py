@@ -127,7 +127,7 @@ def test_whole_keys_are_marked_as_secrets() -> None:
         (name, field): value for name, each in SCHEMAS.items() for field, value in each.get("properties", {}).items()
     }
     keys = {place: value for place, value in fields.items() if place[1] == "key"}
-    assert {name for name, _ in keys} == {"IssueReply", "RotateReply", "Presented", "ValidateRequest"}
+    assert {name for name, _ in keys} == {"ImportRequest", "IssueReply", "RotateReply", "Presented", "ValidateRequest"}
     for (name, _), value in keys.items():
         assert (value["x-secret"], value["format"]) == (True, "password")
         assert value.get("writeOnly", False) is not name.endswith("Reply")

@@ -109,3 +109,10 @@ def test_yaml_files_can_be_read() -> None:
     for file in tracked_files():
         if file.suffix in (".yaml", ".yml"):
             assert all(yaml.safe_load_all(file.read_text())), file
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports them by that."""
+    tests = [path for path in tracked_files() if path.suffix == ".py" and ROOT / "tests" in path.parents]
+    names = [path.name for path in tests if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))

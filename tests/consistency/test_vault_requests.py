@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -129,6 +129,16 @@ def test_issue(function: Callable[[str], Function]) -> None:
     again = {"owner": "svc", "name": "a key", "idempotency_key": "once"}
     assert issuer.requests(lambda: issuer.run(**again)) == promised("issue_key", "a new key") <= 4
     assert issuer.requests(lambda: issuer.run(**again)) == promised("issue_key", "the same again")
+
+
+def test_import(function: Callable[[str], Function]) -> None:
+    importer = function("issue_key")
+    operation = OPERATIONS["import_key"]
+    importing = replace(importer.services, key_format=KeyFormat(imported_prefixes=("sk-",)))
+    asked = operation.request.model_validate({"owner": "svc", "name": "a key", "sha256": "0" * 64})
+    run = lambda: operation.run(asked, ADMIN, importing)  # noqa: E731
+    assert importer.requests(run) == promised("import_key", "a new key")
+    assert importer.requests(run) == promised("import_key", "the same again")
 
 
 def test_validate(function: Callable[[str], Function]) -> None:

@@ -15,7 +15,7 @@ from vault_mount import NOW, Mount
 WRITERS = 16
 RULES = """
 path "MOUNT/data/*" { capabilities = ["create", "read", "update"] }
-path "MOUNT/metadata/*" { capabilities = ["read"] }
+path "MOUNT/metadata/*" { capabilities = ["read", "list"] }
 path "MOUNT/destroy/*" { capabilities = ["update"] }
 """
 
@@ -80,6 +80,18 @@ def test_tenants_and_folders_are_apart(store: ConfigStore) -> None:
         found = store.find(tenant, name).document
         assert found is not None
         assert found.value == f"{tenant} {name}"
+
+
+def test_names_are_listed_by_segments_from_any_of_them_on(store: ConfigStore) -> None:
+    expected = ["a-b/a", "acme/a", "acme/a/b", "acme/a/b/c", "acme/a-b", "acme/b", "other/a"]
+    for each in reversed(expected):
+        tenant, _, name = each.partition("/")
+        assert store.write(tenant, name, a_document(), 0) == 1
+    assert list(store.names("")) == expected
+    for n, each in enumerate(expected):
+        assert list(store.names(each)) == expected[n + 1 :]
+    assert list(store.names("acme/a/ab")) == expected[2:]
+    assert list(store.names("zoo/a")) == []
 
 
 def test_a_write_names_the_version_that_it_replaces(store: ConfigStore) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from canary import Canary
 from deployed import ALL, Deployment, look_through_logs
+from dev_process import Running
 from rotating import OTHERS, ROTATOR, Rotations
 
 from keyrail.dev.openbao import OpenBao
@@ -26,7 +27,18 @@ def deployment(openbao: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPa
     """Every function once, and validate_key twice: `deployment.instances[-1]` is the second."""
     made = Deployment(openbao, tmp_path_factory.mktemp("deployment"), canary)
     try:
-        made.start(*ALL, "validate_key")
+        made.start(*ALL, "validate_key", KEYRAIL_IMPORTED_PREFIXES="sk-,pk_")
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Everything as `keyrail dev` runs it, for the command line to talk to. Nothing in it ticks by itself."""
+    made = Running.start(tmp_path_factory.mktemp("cli") / "keyrail", KEYRAIL_IMPORTED_PREFIXES="sk-,pk_")
+    try:
+        made.wait_until_up()
         yield made
     finally:
         made.stop()

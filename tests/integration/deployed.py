@@ -29,6 +29,7 @@ from keyrail.settings import load_settings
 from keyrail.triggers.cli_bootstrap import Bootstrap
 
 SOURCES = Path(__file__).parents[2] / "functions"
+CONTAINERS = SOURCES.parent / "containers"
 ALL = tuple(find_functions(SOURCES))
 FUNCTION_OF = function_of_operation(find_functions(SOURCES))
 FULL = os.environ.get("KEYRAIL_FULL") == "1"  # the counts of a release; without it a sample of each
@@ -75,7 +76,7 @@ class Deployment:
         self.vault, self.folder, self.canary = vault, folder, canary
         self.mount = f"keyrail-{secrets.token_hex(4)}"
         self.config_mount, self.database_mount = f"{self.mount}-config", f"{self.mount}-database"
-        self.delivery_mount = f"{self.mount}-delivery"
+        self.delivery_mount, self.pki_mount = f"{self.mount}-delivery", f"{self.mount}-pki"
         self.instances: list[Instance] = []
         self.root: Any = hvac.Client(vault.address, vault.root_token)
         self._bootstrap()
@@ -90,11 +91,13 @@ class Deployment:
                 "KEYRAIL_CONFIG_MOUNT": self.config_mount,
                 "KEYRAIL_DATABASE_MOUNT": self.database_mount,
                 "KEYRAIL_DELIVERY_MOUNT": self.delivery_mount,
+                "KEYRAIL_GRPC_PKI_MOUNT": self.pki_mount,
                 "KEYRAIL_FEED_POLL": "inline",
             }
         )
         shown: dict[str, str] = {}
-        run = Bootstrap(settings, SOURCES, shown.__setitem__, identities=self.folder / "identities")
+        folder = self.folder / "identities"
+        run = Bootstrap(settings, SOURCES, shown.__setitem__, identities=folder, containers=CONTAINERS)
         assert list(run.steps())
         ((self.admin_key_id, self.admin_key),) = shown.items()
         self.canary.knows_key(self.admin_key)

@@ -63,13 +63,13 @@ class Running:
     printed: Path
 
     @classmethod
-    def start(cls, folder: Path, port: int | None = None) -> "Running":
+    def start(cls, folder: Path, port: int | None = None, **env: str) -> "Running":
         port = port or free_ports(1)[0]
         printed = Path(tempfile.mkstemp(dir=folder.parent, prefix="dev-")[1])
         with printed.open("wb") as output:
             process = subprocess.Popen(
                 [*KEYRAIL, "dev", "--functions", str(FUNCTIONS), "--folder", str(folder), "--port", str(port)],
-                env=clean_environment(),
+                env=clean_environment() | env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -7,6 +7,7 @@ Everything a client can send wrong is sent with a key in it; Vault's answers are
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -49,6 +50,7 @@ class Watched:
         api = self.deployment.api
         bodies: dict[str, dict[str, Any]] = {
             "issue_key": api.a_key(),
+            "import_key": api.a_key(sha256=sha256(key.text.encode()).hexdigest()),
             "validate_key": {"key": a_key_like(new_key_id())},
             "rotate": {},
             "revoke_key": {},
@@ -76,7 +78,7 @@ def watched(deployment: Deployment, canary: Canary, tmp_path_factory: pytest.Tem
         proxy.before = lambda asked: canary.knows("a Vault token", asked.headers.get("X-Vault-Token") or "no token yet")
         made = Deployment(deployment.vault, tmp_path_factory.mktemp("watched"), canary)
         try:
-            made.start(*ALL, vault_address=proxy.address)
+            made.start(*ALL, vault_address=proxy.address, KEYRAIL_IMPORTED_PREFIXES="sk-")
             made.api.call("write_config", "PUT", "/v1/config/a-config", {"value": 1}).ok()
             yield Watched(made, proxy)
         finally:

@@ -1,7 +1,7 @@
 """The command line as a person uses it, against the whole system as `keyrail dev` runs it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from dev_process import Running, eventually, keyrail
@@ -9,16 +9,6 @@ from dev_process import Running, eventually, keyrail
 from keyrail.domain.key_format import ANY_KEY
 
 Issue = Callable[..., dict[str, str]]
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    made = Running.start(tmp_path_factory.mktemp("cli") / "keyrail")
-    try:
-        made.wait_until_up()
-        yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from event_receiver import Receiver, receiving
 from keyrail.adapters.vault_usage import VaultUsageLog
 from keyrail.domain.decisions import Need
 from keyrail.domain.key_format import ANY_KEY, ANY_SECRET
-from keyrail.operations import issue_key, revoke_key, rotate, rotate_due, update_key
+from keyrail.operations import import_key, issue_key, revoke_key, rotate, rotate_due, update_key
 from keyrail.validation import check_key
 from vault_mount import Mount
 from vault_world import VaultWorld, vault_world
@@ -55,6 +55,16 @@ def use(world: VaultWorld, key: str) -> None:
     usage: Any = world.services.usage
     assert isinstance(usage, VaultUsageLog)
     usage.flush()
+
+
+def test_an_import_is_told(mount: Mount, receiver: Receiver) -> None:
+    with vault_world(mount, K_SINK=receiver.url, KEYRAIL_IMPORTED_PREFIXES="sk-") as world:
+        fields = {"tenant": "acme", "owner": "ml-team", "name": "from before", "sha256": "0" * 64}
+        made = world.call(import_key.OPERATION, **fields)
+        assert world.call(import_key.OPERATION, **fields).replayed
+        assert set(told(receiver, world, made.key_id)) == {"key.imported"}
+        assert len({each["headers"]["ce-id"] for each in receiver.requests()}) == 1
+        assert "0" * 64 not in str(receiver.requests())
 
 
 def test_the_whole_life_of_a_key_is_told_in_order(world: VaultWorld, receiver: Receiver) -> None:

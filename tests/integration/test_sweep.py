@@ -12,7 +12,7 @@ import pytest
 from keyrail.domain.access import Caller
 from keyrail.domain.errors import InvalidArgument, PermissionDenied
 from keyrail.domain.records import KeyRecord, encode
-from keyrail.operations import issue_key, list_keys, revoke_key, rotate, rotate_due, sweep, update_key
+from keyrail.operations import issue_key, list_keys, revoke_key, rotate, rotate_due, sweep, update_key, write_config
 from keyrail.operations.sweep import PAGE
 from vault_mount import Mount, a_record
 from vault_world import ADMIN, VaultWorld, vault_world
@@ -34,6 +34,7 @@ class Sweeping:
     def __init__(self, world: VaultWorld) -> None:
         self.world = world
         rules = re.sub(r'path "keyrail/', f'path "{world.mount.name}/', POLICY.read_text())
+        rules = rules.replace("keyrail-config/", f"{world.configs.name}/")
         self.services = world.new_services(VAULT_TOKEN=world.mount.token(rules))
 
     def __call__(self, **fields: Any) -> Any:
@@ -118,6 +119,20 @@ def test_a_key_that_nothing_is_to_be_done_with_gets_no_hint(swept: Sweeping, wor
     forget_hints(world)
     reply = swept()
     assert (reply.looked_at, reply.rebuilt) == (3, 0)
+
+
+def test_configs_get_their_hints_back_too(swept: Sweeping, world: VaultWorld) -> None:
+    for name in ("scorer", "models/openai"):
+        fields = {"value": "the first", "rotation": {"kind": "generated", "interval_seconds": DAY}}
+        world.call(write_config.OPERATION, tenant="acme", name=name, **fields)
+    world.call(write_config.OPERATION, tenant="acme", name="plain", value=1)
+    assert forget_hints(world) == 2
+    reply = swept()
+    assert (reply.looked_at, reply.rebuilt, reply.next_cursor) == (3, 2, None)
+    assert swept(cursor="configs:acme/models/openai").looked_at == 2
+    assert swept().rebuilt == 0
+    world.clock.seconds += DAY
+    assert world.call(rotate_due.OPERATION).rotated == 2
 
 
 def test_generations_retired_for_more_than_a_month_are_forgotten(swept: Sweeping, world: VaultWorld) -> None:
@@ -224,7 +239,8 @@ def test_a_malformed_record_is_named_and_holds_up_no_other(swept: Sweeping, worl
 
 
 @pytest.mark.parametrize(
-    "cursor", ["x", "keys", "keys:../../etc", "index:0Keyrail0Broken0", "keys:acme/0Keyrail0Broken0"]
+    "cursor",
+    ["x", "keys", "keys:../../etc", "index:0Keyrail0Broken0", "keys:acme/0Keyrail0Broken0", "configs:acme/../x"],
 )
 def test_a_cursor_that_is_none_is_refused(cursor: str, swept: Sweeping) -> None:
     with pytest.raises(InvalidArgument) as error:

@@ -13,6 +13,7 @@ import functions_framework
 import pytest
 from deployment import SETTINGS, Deployment, MovedClock
 from flask.testing import FlaskClient
+from grpc_client import GrpcClient, serving
 
 from keyrail import bootstrap
 from keyrail.dev.functions import find_functions, function_of_operation
@@ -86,3 +87,9 @@ def output(capsys: pytest.CaptureFixture[str]) -> Iterator[Output]:
     root.handlers[:] = handlers
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+
+
+@pytest.fixture
+def grpc_client(deployment: Deployment) -> Iterator[GrpcClient]:
+    with serving(deployment) as client:
+        yield client

@@ -16,7 +16,12 @@ from keyrail.ports import Services
 
 NOW = datetime(2030, 1, 31, 12, 0, tzinfo=UTC)
 PAUSE_SECONDS = 2.0  # more than the feed's poll
-SETTINGS = {"KEYRAIL_STORE": "memory", "KEYRAIL_FEED_POLL": "inline", "KEYRAIL_LOG_LEVEL": "INFO"}
+SETTINGS = {
+    "KEYRAIL_STORE": "memory",
+    "KEYRAIL_FEED_POLL": "inline",
+    "KEYRAIL_LOG_LEVEL": "INFO",
+    "KEYRAIL_IMPORTED_PREFIXES": "sk-,pk_",
+}
 OPERATIONS = {operation.name: operation for operation in CATALOGUE}
 ADMIN = "the admin's key"
 CONFIG = "models/openai"

@@ -7,6 +7,7 @@ from werkzeug.test import TestResponse
 
 BODIES: dict[str, dict[str, Any]] = {
     "issue_key": {"tenant": "acme", "owner": "ml-team", "name": "a key"},
+    "import_key": {"tenant": "acme", "owner": "ml-team", "name": "a key", "sha256": "0" * 64},
     "validate_key": {"key": "x"},
     "rotate": {"grace_seconds": 60},
     "revoke_key": {"reason": "leaked"},

@@ -71,6 +71,7 @@ class TestDenials:
         output.clear()
         bodies = {
             "issue_key": {"owner": "o", "name": "n"},
+            "import_key": {"owner": "o", "name": "n", "sha256": "0" * 64},
             "validate_key": {"key": "x"},
             "update_key": {"name": "n"},
             "write_config": {"value": 1},

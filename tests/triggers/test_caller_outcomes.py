@@ -14,6 +14,7 @@ INVALID_TOKEN = REALM + ', error="invalid_token"'
 ALL = {"scopes": ["*"]}
 BODIES: dict[str, Any] = {
     "issue_key": {"owner": "o", "name": "n"},
+    "import_key": {"owner": "o", "name": "n", "sha256": "0" * 64},
     "validate_key": {"key": "x"},
     "update_key": {"name": "n"},
     "write_config": {"tenant": "acme", "value": 1},

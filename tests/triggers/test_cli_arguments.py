@@ -7,6 +7,7 @@ import click
 import pytest
 
 from keyrail.domain.key_format import KeyFormat
+from keyrail.telemetry import redact
 from keyrail.triggers.cli_client import checked_url
 from keyrail.triggers.cli_options import DURATION, LIMIT, pairs
 from keyrail.triggers.cli_output import text_of
@@ -81,6 +82,19 @@ def test_a_secret_among_the_arguments_stops_everything(
     assert (ended.value.code, said.out) == (2, "")
     assert "rotate that key" in said.err
     assert secret not in said.err
+
+
+def test_an_imported_key_among_the_arguments_stops_everything_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KEYRAIL_IMPORTED_PREFIXES", "sk-,no prefix")
+    with pytest.raises(SystemExit) as ended:
+        run(["validate", "sk-" + "hush" * 8])
+    assert (ended.value.code, "hush" in capsys.readouterr().err) == (2, False)
+    monkeypatch.delenv("KEYRAIL_IMPORTED_PREFIXES")
+    with pytest.raises(SystemExit):
+        run(["--version"])
+    assert redact("sk-" + "hush" * 8) != "[redacted]"
 
 
 def test_text_from_others_can_not_steer_the_terminal() -> None:

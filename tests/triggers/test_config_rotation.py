@@ -14,6 +14,7 @@ from keyrail import bootstrap
 from keyrail.adapters.memory_outbox import MemoryEventOutbox
 from keyrail.domain.errors import InvalidArgument, Unavailable
 from keyrail.ports import CredentialRotation, Services
+from keyrail.telemetry import noted
 
 HOUR = 3600
 EVERY_HOUR = {"kind": "generated", "interval_seconds": HOUR}
@@ -241,6 +242,7 @@ def test_killed_at_any_step_the_next_ticks_bring_it_to_its_end_once(
     monkeypatch.setattr(target, method, killed)
     with pytest.raises(_Killed):
         configs.tick()
+    assert noted.get() is None  # of whatever this thread does next
     monkeypatch.setattr(target, method, whole)
     for _ in range(3):
         configs.tick()

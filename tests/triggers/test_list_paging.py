@@ -55,6 +55,30 @@ def test_filters_hold_across_pages(
     assert len(pages(deployment, limit="2", **query)) == 4  # the limit bounds what is looked at
 
 
+def test_due_before_names_what_a_tick_rotates_by_then(deployment: Deployment) -> None:
+    made = {name: deployment.issue(name=name, rotation=rotating(name)).key_id for name in ("now", "later", "stopped")}
+    deployment.issue(name="by hand")
+    deployment.call("rotate_due")  # all three get their first key, and are due again in two hours, less a bit
+    deployment.do("update_key", made["stopped"], {"state": "disabled"})
+    next_at = deployment.do("get_key", made["now"])["rotation"]["next_at"]
+    second = deployment.do("get_key", made["later"])["rotation"]["next_at"]
+    assert pages(deployment, due_before=min(next_at, second)) == [
+        [made["now"] if next_at < second else made["later"]],
+    ]
+    assert pages(deployment, due_before=max(next_at, second)) == [sorted([made["now"], made["later"]])]
+    assert pages(deployment, due_before="2030-01-31T12:00:01Z") == [[]]
+
+
+def rotating(name: str) -> dict[str, Any]:
+    return {"grace_seconds": 3600, "interval_seconds": 7200, "sink": f"vault:acme/{name}"}
+
+
+@pytest.mark.parametrize("text", ["2030-01-31", "soon", "2030-01-31T12:00:00"])
+def test_due_before_is_a_time_with_an_offset(deployment: Deployment, text: str) -> None:
+    reply = deployment.call("list_keys", query={"tenant": "acme", "due_before": text})
+    assert (reply.status_code, reply.json["errors"][0]["field"]) == (422, "due_before")
+
+
 def test_a_page_says_what_get_says(deployment: Deployment, ids: list[str]) -> None:
     views = deployment.do("list_keys", "", query={"tenant": "acme"})["keys"]
     assert views == [deployment.do("get_key", key_id) for key_id in sorted(ids)]

@@ -13,6 +13,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
 BODIES: dict[str, Any] = {
     "issue_key": {"tenant": "acme", "owner": "o", "name": "n"},
+    "import_key": {"tenant": "acme", "owner": "o", "name": "n", "sha256": "0" * 64},
     "validate_key": {"key": "x"},
     "update_key": {"name": "n"},
     "write_config": {"tenant": "acme", "value": 1},
@@ -40,7 +41,7 @@ def test_one_for_a_request_that_was_served(deployment: Deployment, output: Any, 
     assert line["correlation_id"] == reply.headers["X-Correlation-ID"]
     assert line["actor"] == KeyFormat().parse(deployment.admin).key_id
     assert 0 <= line["ms"] < 5000
-    if operation == "issue_key" or "{key_id}" in OPERATIONS[operation].path:
+    if operation in ("issue_key", "import_key") or "{key_id}" in OPERATIONS[operation].path:
         assert line["key_id"] == reply.json["key_id"]
 
 

@@ -49,6 +49,7 @@ GENERATIONS = st.builds(
     state=st.sampled_from(get_args(GenerationState)),
     activated_at=maybe(INSTANTS),
     retire_at=maybe(INSTANTS),
+    digest_scheme=st.sampled_from(["key", "sha256"]),
 )
 ROTATIONS = st.builds(
     Rotation,

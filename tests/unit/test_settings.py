@@ -44,6 +44,7 @@ VALUES = {
     "KEYRAIL_STORE": ("store", "memory", "memory"),
     "KEYRAIL_PREFIX": ("prefix", "acme", "acme"),
     "KEYRAIL_ENVIRONMENT": ("environment", "test", "test"),
+    "KEYRAIL_IMPORTED_PREFIXES": ("imported_prefixes", "sk-,pk_", "sk-,pk_"),
     "KEYRAIL_DEFAULT_LIFETIME_SECONDS": ("default_lifetime_seconds", "60", 60),
     "KEYRAIL_MAX_LIFETIME_SECONDS": ("max_lifetime_seconds", "0", 0),
     "KEYRAIL_VALIDATE_OPEN": ("validate_open", "true", True),
@@ -119,6 +120,7 @@ def test_what_is_none_of_ours_is_left_alone() -> None:
         ("KEYRAIL_PREFIX", "krl\n"),
         ("KEYRAIL_PREFIX", "abcdefghijklm"),
         ("KEYRAIL_ENVIRONMENT", "1live"),
+        *(("KEYRAIL_IMPORTED_PREFIXES", text) for text in ("s", "sk-,", ",sk-", "sk-, pk_", "a" * 17, "sk/", "sk-\n")),
         ("KEYRAIL_DEFAULT_LIFETIME_SECONDS", "0"),
         ("KEYRAIL_DEFAULT_LIFETIME_SECONDS", CANARY),
         ("KEYRAIL_DEFAULT_LIFETIME_SECONDS", "1.5"),
@@ -215,3 +217,16 @@ class TestVaultConfig:
         assert config.address == environ["VAULT_ADDR"]
         assert (config.auth, config.role_id, config.secret_id_file) == ("approle", "r", "/run/secret-id")
         assert (config.namespace, config.mount, config.deadline_seconds) == ("admin/ml", "keyrail", 2.0)
+
+
+def test_prefixes_of_imported_keys_reach_the_parser() -> None:
+    assert load_settings({}).key_format().imported_prefixes == ()
+    assert load_settings({"KEYRAIL_IMPORTED_PREFIXES": "sk-,pk_"}).key_format().imported_prefixes == ("sk-", "pk_")
+
+
+def test_a_prefix_of_our_own_keys_is_no_prefix_of_imported_ones() -> None:
+    with pytest.raises(Internal) as refused:
+        load_settings({"KEYRAIL_IMPORTED_PREFIXES": "sk-,krl_"}).key_format()
+    assert refused.value.detail == (
+        "settings: KEYRAIL_IMPORTED_PREFIXES: prefixes of imported keys must not be those of our own"
+    )

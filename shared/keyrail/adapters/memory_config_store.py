@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from keyrail.domain.config import KEPT_VERSIONS, ConfigDocument, StoredConfig, decode, encode
 
@@ -35,6 +35,11 @@ class MemoryConfigStore:
                 return None
             versions.append(None if document is None else json.dumps(encode(document)))
             return len(versions)
+
+    def names(self, after: str) -> Iterator[str]:
+        with self._lock:
+            paths = sorted([tenant, *name.split("/")] for tenant, name in self._versions)
+        return iter(["/".join(path) for path in paths if path > after.split("/")])
 
     def destroy(self, tenant: str, name: str, versions: Collection[int]) -> None:
         with self._lock:

@@ -17,6 +17,7 @@ from keyrail.adapters.vault_transport import Deadline, Reply, Transport, Transpo
 from keyrail.domain.errors import DeadlineExceeded, Unavailable
 from keyrail.ports import Metrics
 from keyrail.telemetry import correlation_id
+from keyrail.time_limit import require_time_left
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,10 @@ class Channel:
     def request(self, call: Call, *, may_log_in_again: bool = True) -> Reply:
         """Whatever Vault answers. One deadline covers it all, a login on the way included.
 
-        Raises: Unavailable; DeadlineExceeded where a write was sent and nobody knows what became of it.
+        Raises: Unavailable; DeadlineExceeded where a write was sent and nobody knows what became of it, or where the
+        time of the whole call is over and nothing was sent.
         """
+        require_time_left()
         deadline = Deadline(self._config.deadline_seconds)
         token = self._tokens.current(deadline)
         reply = self._exchange(call, token, deadline)

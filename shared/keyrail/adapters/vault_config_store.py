@@ -4,19 +4,19 @@ A name that was destroyed as a whole has an empty document as its newest version
 destroyed: so no writer that read one of those can bring it back.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from pydantic import ValidationError
 
-from keyrail.adapters.vault_paths import SecretPath
+from keyrail.adapters.vault_paths import SEGMENT, SecretPath
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.domain.config import ConfigDocument, StoredConfig, decode, encode
 from keyrail.domain.errors import Unavailable
 
 
 class VaultConfigStore:
-    """1 request to Vault each. `session` is of the config mount."""
+    """1 request to Vault each, names 1 a folder. `session` is of the config mount."""
 
     def __init__(self, session: VaultSession) -> None:
         self._session = session
@@ -38,6 +38,21 @@ class VaultConfigStore:
         if version == 0:
             return 1 if self._session.create(path, data) is None else None
         return self._session.replace(path, data, version)
+
+    def names(self, after: str) -> Iterator[str]:
+        return self._names((), tuple(after.split("/")))
+
+    def _names(self, folder: tuple[str, ...], after: tuple[str, ...]) -> Iterator[str]:
+        """What Vault lists and we could not have written was put there by hand, and is passed over."""
+        listed = self._session.list(SecretPath(folder) if folder else None)
+        for segment, is_folder in sorted((name.rstrip("/"), name.endswith("/")) for name in listed):
+            path = (*folder, segment)
+            if not SEGMENT.fullmatch(segment):
+                continue
+            if is_folder and path >= after[: len(path)]:
+                yield from self._names(path, after)
+            elif not is_folder and path > after:
+                yield "/".join(path)
 
     def destroy(self, tenant: str, name: str, versions: Collection[int]) -> None:
         self._session.destroy_versions(_path(tenant, name), versions)

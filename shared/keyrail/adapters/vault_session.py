@@ -84,13 +84,13 @@ class VaultSession:
         if reply.status not in (200, 204) and not is_absent(reply):
             raise refusal(reply)
 
-    def ask(self, method: Literal["GET", "POST"], path: SecretPath) -> Reply:
+    def ask(self, method: Literal["GET", "POST"], path: SecretPath, body: bytes = b"") -> Reply:
         """Of an engine that is no KV v2: `path` below the mount, and whatever Vault answers.
 
         Raises: Unavailable, DeadlineExceeded.
         """
         verb = "read" if method == "GET" else "write"
-        return self._process().channel.request(Call(verb, method, f"/v1/{self._config.mount}/{path}"))
+        return self._process().channel.request(Call(verb, method, f"/v1/{self._config.mount}/{path}", body))
 
     def written_at(self, path: SecretPath) -> datetime | None:
         """When its newest version was written, by the server's clock; None where it is absent. Raises: Unavailable."""
@@ -143,13 +143,14 @@ class VaultSession:
                 raise  # it may still arrive, or was written over since
             return standing.version if standing.data == data else None
 
-    def list(self, folder: SecretPath) -> list[str]:
+    def list(self, folder: SecretPath | None) -> list[str]:
         """Names in ascending order, those of folders with a slash at the end; empty where there is no such folder.
+        None is the mount itself.
 
         Raises: Unavailable, Denied.
         """
         kv = self._process().hvac().secrets.kv.v2
-        reply = kv.list_secrets(f"{folder}/", mount_point=self._config.mount)
+        reply = kv.list_secrets("" if folder is None else f"{folder}/", mount_point=self._config.mount)
         if is_absent(reply):
             return []
         match document(reply):

@@ -56,9 +56,17 @@ class Plan:
     config_mount: str = "keyrail-config"
     database_mount: str = "database"
     delivery_mount: str = "keyrail-delivery"
+    pki_mount: str = "pki"
 
     def __post_init__(self) -> None:
-        for name in (self.mount, self.auth_mount, self.config_mount, self.database_mount, self.delivery_mount):
+        for name in (
+            self.mount,
+            self.auth_mount,
+            self.config_mount,
+            self.database_mount,
+            self.delivery_mount,
+            self.pki_mount,
+        ):
             if not MOUNT.fullmatch(name):
                 raise InvalidArgument(f"A mount's name must match {MOUNT.pattern}.")
         if not self.policies:
@@ -85,12 +93,14 @@ class Plan:
             "keyrail-config": self.config_mount,
             "keyrail-delivery": self.delivery_mount,
             "database": self.database_mount,
+            "pki": self.pki_mount,
         }
 
 
-def read_policies(folder: Path) -> dict[str, str]:
+def read_policies(*folders: Path) -> dict[str, str]:
     """policy.hcl by the name of its directory."""
-    return {file.parent.name: file.read_text() for file in sorted(folder.glob("*/policy.hcl"))}
+    files = (file for folder in folders for file in sorted(folder.glob("*/policy.hcl")))
+    return {file.parent.name: file.read_text() for file in files}
 
 
 def set_up(vault: AdminVault, plan: Plan) -> Iterator[Step]:

@@ -23,7 +23,11 @@ from keyrail.triggers.problems import COMMON_CODES, MESSAGE_CODES, OPERATION_COD
 FILE = Path("docs/openapi.yaml")
 _WRAP = 100  # columns of a longer text
 _WITH_ETAG_OF_CONFIG = {"read_config", "write_config"}
-_WITH_ETAG = {"issue_key", "rotate", "update_key", "get_key"}  # those whose reply is one key
+_REPEATED = {  # what 200 means where 201 is the rule
+    "issue_key": "The same Idempotency-Key issued this key before; it is not shown again.",
+    "import_key": "The same key was imported before, with the same fields.",
+}
+_WITH_ETAG = {"issue_key", "import_key", "rotate", "update_key", "get_key"}  # those whose reply is one key
 
 _ABOUT = """\
 API keys for an AI/ML platform, kept in your own Vault.
@@ -116,7 +120,7 @@ def _responses(operation: Operation) -> Schema:
     success = _success(operation)
     responses = {str(operation.success_status): success}
     if operation.success_status != 200:
-        replayed = success | {"description": "The same Idempotency-Key issued this key before; it is not shown again."}
+        replayed = success | {"description": _REPEATED[operation.name]}
         responses["200"] = replayed | {"content": _json(operation, with_examples=False)}
     by_status: dict[int, list[str]] = defaultdict(list)
     for code, status in {**MESSAGE_CODES, **COMMON_CODES}.items():
@@ -153,8 +157,8 @@ def _json(operation: Operation, *, with_examples: bool) -> Schema:
 
 
 def _links(operation: Operation) -> Schema:
-    """What can be done with the key that was just issued."""
-    if operation.name != "issue_key":
+    """What can be done with a key that is new here."""
+    if operation.name not in _REPEATED:
         return {}
     of_this_key = {"parameters": {"key_id": "$response.body#/key_id"}}
     names = (other.name for other in CATALOGUE if "{key_id}" in other.path)

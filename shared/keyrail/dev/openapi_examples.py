@@ -1,5 +1,6 @@
 """Examples of the API description. Their keys are well-formed and open nothing; no file of ours holds one whole."""
 
+from hashlib import sha256
 from typing import Any
 
 from keyrail.domain.key_format import KeyFormat
@@ -111,6 +112,22 @@ def requests() -> dict[str, Examples]:
             },
             "just a role": {"tenant": "acme", "owner": "ana", "name": "laptop", "roles": ["service"]},
         },
+        "import_key": {
+            "by its hash": {
+                "tenant": "acme",
+                "owner": "svc-recommender",
+                "name": "recommender, from before",
+                "sha256": sha256(b"sk-example-that-opens-nothing").hexdigest(),
+                "scopes": ["ml:infer"],
+            },
+            "the key itself": {
+                "tenant": "acme",
+                "owner": "ana",
+                "name": "laptop",
+                "key": "sk-example-that-opens-nothing",
+                "expires_at": _MUCH_LATER,
+            },
+        },
         "validate_key": {
             "one key": {
                 "key": example_key(),
@@ -144,6 +161,9 @@ def requests() -> dict[str, Examples]:
 def replies() -> dict[str, Examples]:
     return {
         "issue_key": {"issued": _VIEW | {"key": example_key(), "replayed": False}},
+        "import_key": {
+            "imported": _VIEW | {"generations": [_FIRST_GENERATION | {"imported": True}], "replayed": False}
+        },
         "validate_key": {
             "valid": _VERDICT,
             "in its grace": _VERDICT | {"sunset_at": _LATER, "deprecated_at": _AT},

@@ -112,8 +112,10 @@ def _beyond_fields(model: str) -> Schema:
     """What a model refuses of fields taken together."""
     match model:
         case "IssueRequest":
-            both = {"expires_at": {"type": "string"}, "lifetime_seconds": {"type": "integer"}}
-            return {"not": {"required": list(both), "properties": both}}
+            return {"not": _both_ends()}
+        case "ImportRequest":
+            one_of = [_either("key", "sha256"), _either("sha256", "key")]
+            return {"not": _both_ends(), "oneOf": one_of}
         case "UpdateRequest":
             return {"minProperties": 1, "dependentRequired": {"state_reason": ["state"]}}
         case "ValidateRequest":
@@ -126,6 +128,15 @@ def _beyond_fields(model: str) -> Schema:
             return {"oneOf": [_only(name) for name in ("value", "restore_version", "destroy_versions")]}
         case _:
             return {}
+
+
+def _both_ends() -> Schema:
+    ends = {"expires_at": {"type": "string"}, "lifetime_seconds": {"type": "integer"}}
+    return {"required": list(ends), "properties": ends}
+
+
+def _either(name: str, other: str) -> Schema:
+    return {"required": [name], "properties": {name: {"type": "string"}, other: {"type": "null"}}}
 
 
 def _only(name: str) -> Schema:

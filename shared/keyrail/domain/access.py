@@ -11,6 +11,17 @@ FOREIGN = "other_tenant"  # detail of a NotFound: the key is there, in a tenant 
 
 
 @dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever its transport has authenticated already, such as by a client certificate; `name` says how and as whom,
+    like `mtls:spiffe://cluster/ns/ml/sa/gateway`."""
+
+    name: str
+    tenant: str
+    scopes: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Whoever presented a key. `usable` is False where the secret was right but the key is not VALID:
     such a caller may only revoke that very key."""

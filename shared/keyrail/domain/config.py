@@ -142,6 +142,11 @@ def retry_at(rotation: ConfigRotation, now: datetime) -> datetime:
     return now + timedelta(seconds=min(MAX_RETRY_SECONDS, max(RETRY_SECONDS, overdue_seconds)))
 
 
+def hint_at(rotation: ConfigRotation) -> datetime:
+    """When a tick must come by."""
+    return rotation.lease_until if rotation.step == "staged" and rotation.lease_until else rotation.next_at
+
+
 # -- as it is stored ------------------------------------------------------------------------------------------------
 
 _DOCUMENT = TypeAdapter(ConfigDocument)

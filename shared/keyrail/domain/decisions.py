@@ -106,7 +106,7 @@ def _matching_generation(
         if not peppers.knows(version) and (stored.tombstone is not None or is_rotated_out(generation, now)):
             continue  # that its pepper is gone must not take the live generations along; a revoked key has none
         digest = digests.get(version) or digests.setdefault(version, peppers.digest(presented.body, version))
-        if same_digest(generation.digest, digest):
+        if same_digest(generation.digest, digest) and generation.digest_scheme == presented.digest_scheme:
             found = generation
     return found
 

@@ -7,7 +7,9 @@ confirm a guess, and gives a way to end every key at once. Peppers are versioned
 import hmac
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Literal
 
+DigestScheme = Literal["key", "sha256"]  # what is digested: a key of ours, or the SHA-256 (hex) of an imported one
 PEPPER_BYTES = 32  # the digest's own width; longer adds nothing (RFC 2104 section 3)
 _BLOCK_BYTES = 64  # of SHA-256
 

@@ -13,8 +13,8 @@ TYPE_PREFIX = "keyrail."
 class LifecycleEvent:
     """`event_id` is the same however often the event is made of the same change: a receiver drops what it had.
 
-    `name`     key.issued, key.updated, key.revoked, rotation.staged, rotation.delivered, rotation.promoted,
-               rotation.retired, rotation.failed, grace.still_used, config.written, config.rotated, ...
+    `name`     key.issued, key.imported, key.updated, key.revoked, rotation.staged, rotation.delivered,
+               rotation.promoted, rotation.retired, rotation.failed, grace.still_used, config.written, ...
     `subject`  the key id, or the config's name
     """
 

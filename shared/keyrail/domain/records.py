@@ -5,9 +5,11 @@ Stored form: the JSON of `encode`; unknown fields of a newer schema version are 
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, StrictInt, TypeAdapter, with_config
+from pydantic import AwareDatetime, ConfigDict, Field, StrictInt, TypeAdapter, with_config
+
+from keyrail.domain.digest import DigestScheme
 
 SCHEMA_VERSION = 1
 SYSTEM_TENANT = "system"  # its keys act in every tenant; made by `keyrail bootstrap` only, or by each other
@@ -18,11 +20,17 @@ RotationStep = Literal["staged", "promoted"]
 _STRICT: ConfigDict = {"extra": "forbid"}
 
 
+def _is_of_our_own(scheme: DigestScheme) -> bool:
+    return scheme == "key"
+
+
 @with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One secret of a key. One is current. Several are pending only where runners of a rotation were cut off before
-    they wrote the sink, and several retiring only where such a rotation was abandoned (domain/lifecycle.py)."""
+    they wrote the sink, and several retiring only where such a rotation was abandoned (domain/lifecycle.py).
+
+    `digest_scheme` is written only where it is not "key": releases that don't know it read every other record."""
 
     n: StrictInt
     digest: str = field(repr=False)
@@ -30,6 +38,7 @@ class Generation:
     state: GenerationState
     activated_at: AwareDatetime | None = None
     retire_at: AwareDatetime | None = None
+    digest_scheme: Annotated[DigestScheme, Field(exclude_if=_is_of_our_own)] = "key"
 
 
 @with_config(_STRICT)

@@ -12,13 +12,14 @@ KeyState = Literal["active", "disabled", "revoked", "expired", "not_yet_valid"]
 
 
 class GenerationView(Reply):
-    """One secret of the key; a retiring one is still accepted until `retire_at`. `last_used_at` is told by get_key
-    alone, up to two minutes late for a retiring one and an hour for others."""
+    """One secret of the key; a retiring one is still accepted until `retire_at`. `imported`: it was made elsewhere.
+    `last_used_at` is told by get_key alone, up to two minutes late for a retiring one and an hour for others."""
 
     n: int
     state: Literal["pending", "current", "retiring", "retired"]
     activated_at: datetime | None = None
     retire_at: datetime | None = None
+    imported: bool | None = None
     last_used_at: datetime | None = None
 
     @classmethod
@@ -28,6 +29,7 @@ class GenerationView(Reply):
             state="retired" if is_rotated_out(generation, now) else generation.state,
             activated_at=generation.activated_at,
             retire_at=generation.retire_at,
+            imported=True if generation.digest_scheme == "sha256" else None,
             last_used_at=last_used_at,
         )
 

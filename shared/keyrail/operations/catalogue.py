@@ -2,6 +2,7 @@
 
 from keyrail.operations import (
     get_key,
+    import_key,
     issue_key,
     list_keys,
     read_config,
@@ -17,6 +18,7 @@ from keyrail.operations.operation import Operation
 
 CATALOGUE: tuple[Operation, ...] = (
     issue_key.OPERATION,
+    import_key.OPERATION,
     validate_key.OPERATION,
     rotate.OPERATION,
     rotate_due.OPERATION,

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from datetime import datetime
 
 from pydantic import Field
 
@@ -19,12 +20,13 @@ _CURSOR_VERSION = "1"
 
 
 class ListRequest(Request):
-    """`limit` bounds the keys looked at, so a page filtered by owner or state may hold fewer, even none, and still
-    have a `next_cursor`."""
+    """`limit` bounds the keys looked at, so a filtered page may hold fewer, even none, and still have a
+    `next_cursor`. `due_before`: only keys that a tick rotates by then."""
 
     tenant: fields.Tenant | None = None
     owner: fields.Owner | None = None
     state: KeyState | None = None
+    due_before: fields.Timestamp | None = None
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = Field(default=None, max_length=128)
 
@@ -52,7 +54,15 @@ def run(request: ListRequest, caller: Caller, services: Services) -> ListReply:
 
 
 def _asked_for(view: KeyView, request: ListRequest) -> bool:
+    if request.due_before is not None and not _is_due(view, request.due_before):
+        return False
     return request.owner in (None, view.owner) and request.state in (None, view.state)
+
+
+def _is_due(view: KeyView, before: datetime) -> bool:
+    """No tick rotates a key that is disabled or at its end (domain/due.py)."""
+    next_at = view.rotation.next_at
+    return next_at is not None and next_at <= before and view.state in ("active", "not_yet_valid")
 
 
 def _cursor(after: str | None, tenant: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Once a night, over all keys: mends what a crash may have left, and tells what an owner should know.
+"""Once a night, over all keys and configs: mends what a crash may have left, and tells what an owner should know.
 docs/operations/sweep.md"""
 
 import re
@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from keyrail.domain import config
 from keyrail.domain.access import Caller
 from keyrail.domain.errors import InvalidArgument, KeyrailError
 from keyrail.domain.fields import Reply, Request
@@ -22,7 +23,12 @@ PAGE = 200
 MAX_LISTED = 1000  # key ids in one reply
 MAX_FAULTS_IN_A_ROW = 3  # of the store itself: then the rest is left to the next call
 INDEX_ENTRY_AGE = timedelta(days=1)  # a younger one may be of an issue under way
-_CURSOR = re.compile(r"(keys|index):((?:[a-z0-9][a-z0-9-]{0,62}/)?[0-9A-Za-z]{16})?")
+_KEY_ID, _TENANT = "[0-9A-Za-z]{16}", "[a-z0-9][a-z0-9-]{0,62}"
+_CURSORS = {  # by phase, in their order: what was looked at last
+    "keys": re.compile(_KEY_ID),
+    "index": re.compile(f"{_TENANT}/{_KEY_ID}"),
+    "configs": re.compile(f"{_TENANT}/{config.NAME.pattern}"),
+}
 
 
 class SweepRequest(Request):
@@ -30,7 +36,7 @@ class SweepRequest(Request):
 
     budget_seconds: int = Field(default=45, ge=1, le=840)
     unused_days: int = Field(default=90, ge=1, le=3650)
-    cursor: str | None = Field(default=None, max_length=128)
+    cursor: str | None = Field(default=None, max_length=256)
 
 
 class SweepFailure(Reply):
@@ -81,13 +87,14 @@ class _Sweep:
 
 def run(request: SweepRequest, caller: Caller, services: Services) -> SweepReply:
     caller.require_scope(SCOPE)
-    phase, after = _place(request.cursor)
+    begin, after = _place(request.cursor)
     sweep = _Sweep(request, services)
     next_cursor = None
-    if phase == "keys":
-        next_cursor, after = _over("keys", after, sweep), None
-    if next_cursor is None:
-        next_cursor = _over("index", after, sweep)
+    for phase in list(_CURSORS)[list(_CURSORS).index(begin) :]:
+        next_cursor = _over(phase, after, sweep)
+        after = None
+        if next_cursor is not None:
+            break
     note(**sweep.counts, is_complete=next_cursor is None)
     return SweepReply(
         **{name: sweep.counts[name] for name in ("looked_at", "rebuilt", "tidied", "unlisted", "failed")},
@@ -100,10 +107,10 @@ def run(request: SweepRequest, caller: Caller, services: Services) -> SweepReply
 
 
 def _place(cursor: str | None) -> tuple[str, str | None]:
-    match = _CURSOR.fullmatch(cursor or "keys:")
-    if match is None or (match[2] is not None and ("/" in match[2]) != (match[1] == "index")):
+    phase, colon, after = (cursor or "keys:").partition(":")
+    if not colon or phase not in _CURSORS or (after and not _CURSORS[phase].fullmatch(after)):
         raise InvalidArgument("The cursor is not one of ours.", code="BAD_CURSOR")
-    return match[1], match[2]
+    return phase, after or None
 
 
 def _over(phase: str, after: str | None, sweep: _Sweep) -> str | None:
@@ -119,6 +126,9 @@ def _over(phase: str, after: str | None, sweep: _Sweep) -> str | None:
 
 
 def _names(phase: str, after: str | None, services: Services) -> Iterator[str]:
+    if phase == "configs":
+        yield from services.configs.names(after or "")
+        return
     listed = services.keys.list_all_ids if phase == "keys" else services.keys.list_index
     while True:
         page = listed(after, PAGE)
@@ -131,10 +141,7 @@ def _names(phase: str, after: str | None, services: Services) -> Iterator[str]:
 def _look_at(phase: str, name: str, sweep: _Sweep) -> None:
     """One malformed record never stops the others."""
     try:
-        if phase == "keys":
-            _look_at_key(name, sweep)
-        else:
-            _look_at_index_entry(name, sweep)
+        _LOOKS[phase](name, sweep)
         sweep.faults_in_a_row = 0
     except KeyrailError as error:
         sweep.counts["failed"] += 1
@@ -180,6 +187,19 @@ def _look_at_index_entry(name: str, sweep: _Sweep) -> None:
     if keys.find(key_id) is None:  # again: that issue may have been repeated just now
         keys.remove_from_index(tenant, key_id)
         sweep.counts["unlisted"] += 1
+
+
+def _look_at_config(subject: str, sweep: _Sweep) -> None:
+    """A rotation that failed is tried once more a night than it put off."""
+    tenant, _, name = subject.partition("/")
+    document = sweep.services.configs.find(tenant, name).document
+    sweep.counts["looked_at"] += 1
+    if document is not None and document.rotation is not None:
+        entry = DueEntry.of(config.hint_at(document.rotation), "config", subject)
+        sweep.counts["rebuilt"] += sweep.services.due.add(entry)
+
+
+_LOOKS = {"keys": _look_at_key, "index": _look_at_index_entry, "configs": _look_at_config}
 
 
 OPERATION = Operation(

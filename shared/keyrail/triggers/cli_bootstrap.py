@@ -34,18 +34,12 @@ class Bootstrap:
     replace_dead_admin: bool = False
     identities: Path | None = None
     auth_mount: str = "approle"
+    containers: Path | None = None
 
     def steps(self) -> Iterator[Step]:
         """Each is done when it is yielded. Raises: KeyrailError, OSError."""
         settings = self.settings
-        plan = Plan(
-            read_policies(self.functions),
-            settings.vault_mount,
-            self.auth_mount,
-            settings.config_mount,
-            settings.database_mount,
-            settings.delivery_mount,
-        )
+        plan = plan_of(settings, self.functions, self.auth_mount, self.containers)
         vault = AdminVault(vault_config(settings))
         services = build_services(settings)
         for step in set_up(vault, plan):
@@ -56,6 +50,18 @@ class Bootstrap:
         yield admin_keys.ensure(self.hand_over, new=self.new_admin, replace_dead=self.replace_dead_admin)
         if self.identities is not None:
             yield from write_identities(vault, plan, self.identities)
+
+
+def plan_of(settings: Settings, functions: Path, auth_mount: str, containers: Path | None = None) -> Plan:
+    return Plan(
+        read_policies(functions, *([] if containers is None else [containers])),
+        settings.vault_mount,
+        auth_mount,
+        settings.config_mount,
+        settings.database_mount,
+        settings.delivery_mount,
+        settings.grpc_pki_mount,
+    )
 
 
 def admin_settings(mount: str | None) -> Settings:
@@ -77,6 +83,7 @@ def admin_settings(mount: str | None) -> Settings:
 
 @click.command()
 @click.option("--functions", type=click.Path(path_type=Path), default=Path("functions"), show_default=True)
+@click.option("--containers", type=click.Path(path_type=Path), help="Also set up those there, such as gRPC's.")
 @click.option("--mount", help="The KV version 2 mount. [KEYRAIL_VAULT_MOUNT, else keyrail]")
 @click.option("--auth-mount", default="approle", show_default=True, help="The AppRole auth method.")
 @click.option("--identities", type=click.Path(path_type=Path), help="Write each function's login to files there.")
@@ -85,6 +92,7 @@ def admin_settings(mount: str | None) -> Settings:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def bootstrap(
     functions: Path,
+    containers: Path | None,
     mount: str | None,
     auth_mount: str,
     identities: Path | None,
@@ -100,7 +108,13 @@ def bootstrap(
     settings = admin_settings(mount)
     report = _Report(as_json, admin_key_file)
     run = Bootstrap(
-        settings, functions, report.hand_over, new_admin=new_admin, identities=identities, auth_mount=auth_mount
+        settings,
+        functions,
+        report.hand_over,
+        new_admin=new_admin,
+        identities=identities,
+        auth_mount=auth_mount,
+        containers=containers,
     )
     try:
         for step in run.steps():

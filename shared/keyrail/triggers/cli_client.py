@@ -2,7 +2,8 @@
 
 import json
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -20,7 +21,8 @@ _ADVICE = {
     "DISABLED": "Your own key is disabled: somebody with keys:update can enable it.",
     "ROTATED_OUT": "Your own key was rotated and its grace period is over: use the new one.",
     "INSUFFICIENT_SCOPE": "Use a key that has the scope, or ask for it.",
-    "ETAG_MISMATCH": "Read the key again with `keyrail get`, and repeat what still holds.",
+    "ETAG_MISMATCH": "Read it again, and repeat what still holds.",
+    "CONFIG_EXISTS": "Read it with `keyrail config get`, and overwrite just that version: --if-match ETAG.",
     "ROTATION_IN_PROGRESS": "`keyrail get` shows the generations and when the retiring one ends.",
 }
 
@@ -30,7 +32,7 @@ class Api:
     """`key` is the caller's own; it is sent to `url` and nowhere else: redirects are not followed."""
 
     url: str
-    key: str | None
+    key: str | None = field(repr=False)
     ca_file: str | None = None
 
     def call(
@@ -41,6 +43,7 @@ class Api:
         body: dict[str, Any] | None = None,
         query: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
+        read_seconds: float = READ_SECONDS,
     ) -> dict[str, Any]:
         """Raises: CliError."""
         import urllib3
@@ -51,20 +54,22 @@ class Api:
         if body is not None:
             sent["Content-Type"] = "application/json"
         try:
-            answer = self._pool().request(
+            answer = self._pool.request(
                 method,
                 self.url + path + (f"?{urlencode(query)}" if query else ""),
                 body=None if body is None else json.dumps(body).encode(),
                 headers=sent,
                 redirect=False,
                 retries=False,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
             )
         except urllib3.exceptions.HTTPError as error:
             raise self._no_answer(error, headers or {}) from error
         return _reply(answer.status, answer.headers, answer.data)
 
+    @cached_property
     def _pool(self) -> Any:
+        """Connections are kept from call to call."""
         import urllib3
 
         context = ssl.create_default_context(cafile=self.ca_file) if self.url.startswith("https:") else None
@@ -97,9 +102,14 @@ def _reply(status: int, headers: Any, data: bytes) -> dict[str, Any]:
             advice="Does --url lead to Keyrail?",
             exit_code=UNAVAILABLE if status >= 500 else REFUSED,
         )
-    if 200 <= status < 300:
+    if 200 <= status < 300 or _is_report(status, document):
         return document
     raise _refusal(status, headers, document)
+
+
+def _is_report(status: int, document: dict[str, Any]) -> bool:
+    """Of a tick or a sweep that did its work and met failures on the way."""
+    return status == 503 and "failed" in document and "code" not in document
 
 
 def _refusal(status: int, headers: Any, problem: dict[str, Any]) -> CliError:
@@ -118,6 +128,7 @@ def _refusal(status: int, headers: Any, problem: dict[str, Any]) -> CliError:
         code=code,
         advice="\n".join(advice),
         correlation_id=str(problem.get("correlation_id", "")),
+        retry_after_seconds=float(retry_after) if str(retry_after).isdigit() else None,
         exit_code=UNAVAILABLE if status in (502, 503, 504) else USAGE if status in (400, 422) else REFUSED,
     )
 

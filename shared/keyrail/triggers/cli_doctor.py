@@ -11,12 +11,12 @@ import click
 from keyrail.adapters.vault_admin import AdminVault
 from keyrail.adapters.vault_checks import BOOTSTRAP, Check, VaultChecks, Wrong, private_mode
 from keyrail.adapters.vault_identities import read_identity
-from keyrail.adapters.vault_setup import Plan, read_policies
+from keyrail.adapters.vault_setup import Plan
 from keyrail.bootstrap import build_services, vault_config
 from keyrail.domain.errors import KeyrailError
 from keyrail.settings import load_settings
 from keyrail.telemetry import redact
-from keyrail.triggers.cli_bootstrap import admin_settings
+from keyrail.triggers.cli_bootstrap import admin_settings, plan_of
 from keyrail.triggers.cli_output import echo_json
 from keyrail.triggers.cli_root import REFUSED
 
@@ -39,14 +39,7 @@ def doctor(functions: Path, mount: str | None, auth_mount: str, identities: Path
     """
     settings = admin_settings(mount)
     config = vault_config(settings)
-    plan = Plan(
-        read_policies(functions),
-        settings.vault_mount,
-        auth_mount,
-        settings.config_mount,
-        settings.database_mount,
-        settings.delivery_mount,
-    )
+    plan = plan_of(settings, functions, auth_mount)
     checks = VaultChecks(AdminVault(config), plan, is_tls=config.url.scheme == "https", is_loopback=config.is_loopback)
     report = _Report(as_json)
     if report.run(checks.of_server(), stop=True):

@@ -1,12 +1,25 @@
 """`keyrail issue`, `rotate`, `revoke` and `get`."""
 
+import sys
 import uuid
+from pathlib import Path
 from typing import Any
 
 import click
 
 from keyrail.triggers.cli_client import Api
-from keyrail.triggers.cli_options import DURATION, KEY_ID, LIMIT, as_json, caller_api, json_option, pairs
+from keyrail.triggers.cli_options import (
+    DURATION,
+    FILE,
+    KEY_ID,
+    LIMIT,
+    as_json,
+    caller_api,
+    json_option,
+    many_options,
+    pairs,
+    require_one,
+)
 from keyrail.triggers.cli_output import echo_json, echo_record
 
 SHOWN_ONCE = "This key is shown this once and kept nowhere. Store it now."
@@ -44,24 +57,53 @@ def issue(api: Api, idempotency_key: str | None, **given: Any) -> None:
 
 
 @click.command()
-@click.argument("key_id", type=KEY_ID)
+@click.argument("key_id", type=KEY_ID, required=False)
 @click.option("--grace", type=DURATION, help="How long the old secret lives on; 0 ends every older one now.")
 @click.option("--idempotency-key", help="The same one repeats a rotation whose reply was lost.")
+@click.option("--filter", "filters", multiple=True, help="Of many: owner=, tenant=, name= (with *), state=, label=a=b.")
+@click.option("--new-keys", type=FILE, help="Of many: rotate keys without a sink too; new ones go there (mode 0600).")
+@many_options
 @caller_api
 @json_option
-def rotate(api: Api, key_id: str, grace: int | None, idempotency_key: str | None) -> None:
-    """Give a key its next secret; its id stays. The old secret lives on for the grace period."""
+def rotate(
+    api: Api,
+    key_id: str | None,
+    grace: int | None,
+    idempotency_key: str | None,
+    filters: tuple[str, ...],
+    new_keys: Path | None,
+    **many: Any,
+) -> None:
+    """Give a key its next secret; its id stays. The old secret lives on for the grace period.
+
+    Or, with --filter, every key that fits: into its sink, or into the file of --new-keys.
+    """
+    require_one(key_id, bool(filters), "--filter")
+    if key_id is None:
+        from keyrail.triggers.cli_bulk_keys import rotate_all
+
+        sys.exit(rotate_all(api, filters=filters, grace=grace, new_keys=new_keys, **many))
     body = set_ones({"grace_seconds": grace})
     _show_key(api.call("POST", f"/v1/keys/{key_id}/rotate", body=body, headers=_idempotent(idempotency_key)))
 
 
 @click.command()
-@click.argument("key_id", type=KEY_ID)
+@click.argument("key_id", type=KEY_ID, required=False)
 @click.option("--reason", help="Kept with the key, and told to whoever reads it.")
+@click.option("--owner", help="Of many: every key of this owner.")
+@click.option("--tenant", help="With --owner; your own where left out.")
+@many_options
 @caller_api
 @json_option
-def revoke(api: Api, key_id: str, reason: str | None) -> None:
-    """End a key for good, with all of its secrets. There is no way back."""
+def revoke(
+    api: Api, key_id: str | None, reason: str | None, owner: str | None, tenant: str | None, **many: Any
+) -> None:
+    """End a key for good, with all of its secrets; or, with --owner, all keys of an owner. There is no way back."""
+    require_one(key_id, owner is not None, "--owner")
+    if key_id is None:
+        from keyrail.triggers.cli_bulk_keys import revoke_all
+
+        sys.exit(revoke_all(api, owner=owner or "", tenant=tenant, reason=reason, **many))
     show(api.call("POST", f"/v1/keys/{key_id}/revoke", body=set_ones({"reason": reason})))
 
 

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import update_wrapper
+from pathlib import Path
 from typing import Any
 
 import click
@@ -49,6 +50,7 @@ class KeyIdType(click.ParamType):  # type: ignore[type-arg]
 
 
 DURATION, LIMIT, KEY_ID = DurationType(), LimitType(), KeyIdType()
+FILE = click.Path(path_type=Path, dir_okay=False)  # one that may be made
 
 
 def pairs(given: tuple[str, ...]) -> dict[str, str]:
@@ -73,6 +75,41 @@ def as_json() -> bool:
     return bool(click.get_current_context().meta.get(_JSON))
 
 
+def mount_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """For an administrator's commands."""
+    return click.option("--mount", help="The KV version 2 mount. [KEYRAIL_VAULT_MOUNT, else keyrail]")(command)
+
+
+def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The parameter `ask`: False where --yes was given."""
+    return click.option("--yes", "ask", is_flag=True, flag_value=False, default=True, help="Do not ask.")(command)
+
+
+def many_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Of commands over many keys: the parameters `report_file`, `dry_run` and `ask`."""
+    command = click.option(
+        "--report", "report_file", type=FILE, help="Append each key's outcome there; run again, do only what is left."
+    )(command)
+    command = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(command)
+    return yes_option(command)
+
+
+def require_one(key_id: str | None, is_many: bool, option: str) -> None:
+    """Raises: click.UsageError."""
+    if (key_id is None) != is_many:
+        raise click.UsageError(f"give a key id or {option}, one of the two")
+
+
+def require_yes(question: str) -> None:
+    """On a terminal it is asked there, else the next line of stdin is the answer. Raises: CliError on any but yes."""
+    if sys.stdin.isatty():
+        is_yes = click.confirm(question, err=True)
+    else:
+        is_yes = sys.stdin.readline().strip().lower() in ("y", "yes")
+    if not is_yes:
+        raise CliError(f"{question} Not confirmed: nothing was done.", advice="Give --yes where nobody can be asked.")
+
+
 def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--url and --ca-file, as parameters `url` and `ca_file`."""
     command = click.option("--ca-file", envvar="KEYRAIL_CA_FILE", help="CA bundle (PEM) of an https service.")(command)
@@ -83,12 +120,29 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def caller_api(command: Callable[..., Any]) -> Callable[..., Any]:
     """The parameter `api`, with the caller's key from KEYRAIL_KEY, else from the first line of stdin."""
+    return _with_api(command, lambda: key_from("KEYRAIL_KEY") or key_from_stdin("Your key"))
 
+
+def caller_api_beside_stdin(command: Callable[..., Any]) -> Callable[..., Any]:
+    """As caller_api, but only from KEYRAIL_KEY: stdin has something else, which must not be sent as a key."""
+    return _with_api(command, _key_from_environment)
+
+
+def _with_api(command: Callable[..., Any], find_key: Callable[[], str]) -> Callable[..., Any]:
     def with_api(url: str, ca_file: str | None, **rest: Any) -> Any:
         service = checked_url(url)
-        return command(api=Api(service, key_from("KEYRAIL_KEY") or key_from_stdin("Your key"), ca_file), **rest)
+        return command(api=Api(service, find_key(), ca_file), **rest)
 
     return service_options(update_wrapper(with_api, command))
+
+
+def _key_from_environment() -> str:
+    key = key_from("KEYRAIL_KEY")
+    if key is None:
+        raise CliError(
+            "Your key is missing.", advice="Put it into KEYRAIL_KEY: stdin is for the value.", exit_code=USAGE
+        )
+    return key
 
 
 def key_from(variable: str) -> str | None:

@@ -4,6 +4,7 @@ A command is named here by its module and loaded when it is called: `keyrail get
 no HTTP client, and an installation without the extra `dev` still has every other command.
 """
 
+import os
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -11,7 +12,8 @@ from typing import Any, NoReturn
 import click
 
 from keyrail.domain.errors import DeadlineExceeded, InvalidArgument, KeyrailError, Unavailable
-from keyrail.telemetry import redact
+from keyrail.domain.key_format import IMPORTED_PREFIX
+from keyrail.telemetry import redact, redact_imported_keys
 
 REFUSED, USAGE, UNAVAILABLE = 1, 2, 3
 
@@ -23,7 +25,15 @@ _COMMANDS = {  # name: (module:attribute, what it does)
     "get": ("keyrail.triggers.cli_keys:get", "Show a key's record."),
     "list": ("keyrail.triggers.cli_list:list_keys", "List a tenant's keys."),
     "update": ("keyrail.triggers.cli_update:update", "Change, disable or enable a key."),
+    "keys": ("keyrail.triggers.cli_due:keys", "Look at many keys at once."),
+    "config": ("keyrail.triggers.cli_config:config", "Read and write stored credentials and settings."),
+    "tick": ("keyrail.triggers.cli_tick:tick", "Rotate everything that is due."),
+    "sweep": ("keyrail.triggers.cli_tick:sweep", "Mend and report, over all keys."),
+    "import": ("keyrail.triggers.cli_import:import_keys", "Take over keys that were made elsewhere."),
     "bootstrap": ("keyrail.triggers.cli_bootstrap:bootstrap", "Set up a Vault for Keyrail; safe to repeat."),
+    "pepper": ("keyrail.triggers.cli_pepper:pepper", "Replace the pepper of all digests, step by step."),
+    "identities": ("keyrail.triggers.cli_identities:identities", "Give the functions new logins."),
+    "events": ("keyrail.triggers.cli_events:events", "Look after the outbox of events."),
     "doctor": ("keyrail.triggers.cli_doctor:doctor", "Find out what is wrong, and what to do."),
     "dev": ("keyrail.dev.command:dev", "Run everything on this machine."),
     "demo": ("keyrail.dev.command:demo", "Show the whole life of a key, with everything running."),
@@ -34,9 +44,17 @@ class CliError(Exception):
     """A failure to tell on stderr. `advice` says what to do; none of the texts may hold a secret."""
 
     def __init__(
-        self, message: str, *, advice: str = "", code: str = "", correlation_id: str = "", exit_code: int = REFUSED
+        self,
+        message: str,
+        *,
+        advice: str = "",
+        code: str = "",
+        correlation_id: str = "",
+        exit_code: int = REFUSED,
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
+        self.code, self.retry_after_seconds = code, retry_after_seconds
         self.lines = [f"error: {message}" + (f" [{code}]" if code else "")]
         self.lines += [advice] if advice else []
         self.lines += [f"correlation id: {correlation_id}"] if correlation_id else []
@@ -74,6 +92,7 @@ def root() -> None:
 
 
 def run(arguments: list[str]) -> NoReturn:
+    redact_imported_keys(_imported_prefixes())
     _refuse_secrets(arguments)
     try:
         result: Any = root.main(arguments, prog_name="keyrail", standalone_mode=False)
@@ -108,6 +127,12 @@ def _end(lines: list[str], exit_code: int) -> NoReturn:
     for line in lines:
         click.echo(line, err=True)
     sys.exit(exit_code)
+
+
+def _imported_prefixes() -> tuple[str, ...]:
+    """As far as they are known here; what is no prefix is left for the service to refuse."""
+    given = os.environ.get("KEYRAIL_IMPORTED_PREFIXES", "").split(",")
+    return tuple(prefix for prefix in given if IMPORTED_PREFIX.fullmatch(prefix))
 
 
 def _refuse_secrets(arguments: list[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from keyrail.domain.access import FOREIGN, Caller
+from keyrail.domain.access import FOREIGN, Caller, Principal
 from keyrail.domain.decisions import Code, Decision
 from keyrail.domain.errors import Internal, KeyrailError, NotFound, PermissionDenied, Unauthenticated
 from keyrail.domain.fields import Reply, Request
@@ -15,7 +15,7 @@ from keyrail.domain.records import SYSTEM_TENANT
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
 from keyrail.telemetry import correlation_id, log, noted
-from keyrail.validation import authenticate, authenticate_token, refusal
+from keyrail.validation import authenticate, authenticate_principal, authenticate_token, refusal
 
 _TOLD_OF_A_DENIAL = ("key_id", "presented_id", "presented_reason")
 _ANYONE = Caller(key_id="anyone", tenant=SYSTEM_TENANT, owner="anyone", scopes=("keys:validate",))
@@ -24,12 +24,14 @@ _ANYONE = Caller(key_id="anyone", tenant=SYSTEM_TENANT, owner="anyone", scopes=(
 @dataclass(frozen=True, slots=True)
 class Call:
     """`credential` finds the caller's key, None where there is none; `parse` makes the request model, and runs only
-    for an authenticated caller. Both may raise what the client did wrong."""
+    for an authenticated caller. Both may raise what the client did wrong. `principal` is who calls where no key says
+    otherwise."""
 
     correlation_id: str
     credential: Callable[[], str | None]
     ip: str | None
     parse: Callable[[], Request]
+    principal: Principal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +55,24 @@ def dispatch(operation: Operation, call: Call, services: Services) -> Outcome:
     token, facts = correlation_id.set(call.correlation_id), _Facts()
     notes = noted.set(facts.noted)
     try:
-        outcome = _run(operation, call, services, facts)
+        outcome = _outcome(operation, call, services, facts)
+        seconds = time.perf_counter() - started
+        services.metrics.request(operation.name, outcome.code, seconds)
+        _write_line(operation, outcome, facts, seconds, services)
+        return outcome
+    finally:  # also for a thread that is told to exit
+        noted.reset(notes)
+        correlation_id.reset(token)
+
+
+def _outcome(operation: Operation, call: Call, services: Services, facts: "_Facts") -> Outcome:
+    try:
+        return _run(operation, call, services, facts)
     except KeyrailError as error:
-        outcome = Outcome(error=error, caller_decision=facts.caller_decision)
+        return Outcome(error=error, caller_decision=facts.caller_decision)
     except Exception as error:
         logging.getLogger("keyrail").exception("unforeseen")
-        outcome = Outcome(error=Internal(type(error).__name__), caller_decision=facts.caller_decision)
-    seconds = time.perf_counter() - started
-    services.metrics.request(operation.name, outcome.code, seconds)
-    _write_line(operation, outcome, facts, seconds, services)
-    noted.reset(notes)
-    correlation_id.reset(token)
-    return outcome
+        return Outcome(error=Internal(type(error).__name__), caller_decision=facts.caller_decision)
 
 
 class _Facts:
@@ -78,9 +86,13 @@ class _Facts:
 
 def _run(operation: Operation, call: Call, services: Services, facts: _Facts) -> Outcome:
     credential = call.credential()
+    if credential is None and call.principal is not None:
+        caller = authenticate_principal(call.principal, services)
+        facts.actor = caller.key_id
+        return Outcome(reply=operation.run(call.parse(), caller, services))
     if operation.name in services.open_operations and credential is None:
         return Outcome(reply=operation.run(call.parse(), _ANYONE, services))
-    if operation.takes_oidc and services.tick_tokens is not None and "." in (credential or ""):  # no key has a dot
+    if operation.takes_oidc and services.tick_tokens is not None and _is_token(credential or "", services):
         caller = authenticate_token(credential or "", services.tick_tokens, services)
         facts.actor = caller.key_id
         return Outcome(reply=operation.run(call.parse(), caller, services))
@@ -92,6 +104,11 @@ def _run(operation: Operation, call: Call, services: Services, facts: _Facts) ->
     if not caller.usable and getattr(request, "key_id", None) != caller.key_id:
         raise refusal(decision)
     return Outcome(reply=operation.run(request, caller, services), caller_decision=decision)
+
+
+def _is_token(credential: str, services: Services) -> bool:
+    """A signed one has dots; of keys, only imported ones may have."""
+    return "." in credential and not services.key_format.is_imported(credential)
 
 
 def _write_line(operation: Operation, outcome: Outcome, facts: _Facts, seconds: float, services: Services) -> None:

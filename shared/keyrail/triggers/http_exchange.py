@@ -4,21 +4,19 @@ route and method -> headers -> body -> dispatch -> JSON, or problem+json
 """
 
 import re
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from keyrail.domain.decisions import Code
-from keyrail.domain.errors import InvalidArgument, Unauthenticated
+from keyrail.domain.errors import InvalidArgument
 from keyrail.domain.fields import Reply, Request
 from keyrail.domain.key_format import ANY_KEY
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
-from keyrail.telemetry import choose_correlation_id
+from keyrail.telemetry import choose_correlation_id, holds_imported_key
 from keyrail.triggers.cloud_events import data_of_structured_event, is_event, is_structured_event
 from keyrail.triggers.dispatch import Call, Outcome, dispatch
 from keyrail.triggers.eventbridge import data_of_scheduled_event, is_eventbridge_event
+from keyrail.triggers.headers import credential_of, sunset_headers
 from keyrail.triggers.http_messages import HttpReply, HttpRequest
 from keyrail.triggers.problems import problem_reply
 from keyrail.triggers.strict_json import MAX_BODY_BYTES, as_request, parse_object
@@ -26,7 +24,6 @@ from keyrail.triggers.strict_json import MAX_BODY_BYTES, as_request, parse_objec
 _HEADER_FIELDS = {"idempotency_key": "idempotency-key", "if_match": "if-match"}
 _JSON = re.compile(r'application/json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)
 _PATCH = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)  # RFC 7396
-_BEARER = re.compile(r"bearer +([^\s,]+) *", re.IGNORECASE)
 
 
 class HttpFunction:
@@ -49,7 +46,7 @@ class HttpFunction:
         outcome = dispatch(self.operation, call, services)
         if outcome.error is not None:
             allow = {"Allow": ", ".join(self.methods(request.path))}
-            headers = _sunset(outcome) | (allow if outcome.error.code == "METHOD_NOT_ALLOWED" else {})
+            headers = sunset_headers(outcome) | (allow if outcome.error.code == "METHOD_NOT_ALLOWED" else {})
             return problem_reply(outcome.error, correlation_id, headers)
         assert outcome.reply is not None  # noqa: S101  an Outcome has a reply or an error
         return self._success(outcome, outcome.reply, correlation_id)
@@ -60,7 +57,7 @@ class HttpFunction:
         return (own, "POST") if path == "/" and own != "POST" else (own,)
 
     def _success(self, outcome: Outcome, reply: Reply, correlation_id: str) -> HttpReply:
-        headers = _sunset(outcome) | {
+        headers = sunset_headers(outcome) | {
             "Content-Type": "application/json",
             "Cache-Control": "no-store",
             "X-Correlation-ID": correlation_id,
@@ -95,7 +92,7 @@ class _Exchange:
     def credential(self) -> str | None:
         """Raises: InvalidArgument on a wrong route or method, Unauthenticated on a header that can't be read."""
         request, operation = self._request, self._function.operation
-        if ANY_KEY.search(request.path) or ANY_KEY.search(unquote(request.query)):
+        if _holds_key(request.path) or _holds_key(unquote(request.query)):
             text = "A key was sent in the URL, where servers log it. Rotate it, and send it in a header or the body."
             raise InvalidArgument(text, code="KEY_IN_URL")
         match = self._function.route.fullmatch(request.path)
@@ -104,7 +101,7 @@ class _Exchange:
         if request.method != operation.method and request.method not in self._function.methods(request.path):
             raise InvalidArgument(f"This function takes {operation.method}.", code="METHOD_NOT_ALLOWED")
         self._path_fields = match.groupdict() if match else {}
-        return _credential(request)
+        return credential_of(request.header)
 
     def parsed(self) -> Request:
         request, model = self._request, self._function.operation.request
@@ -119,6 +116,10 @@ class _Exchange:
         """Fields from the path and from headers."""
         headers = ((name, self._request.header(header)) for name, header in self._function.header_fields)
         return self._path_fields | {name: value for name, value in headers if value is not None}
+
+
+def _holds_key(text: str) -> bool:
+    return ANY_KEY.search(text) is not None or holds_imported_key(text)
 
 
 def _from_query(request: HttpRequest) -> dict[str, Any]:
@@ -151,34 +152,3 @@ def _from_body(request: HttpRequest, operation: Operation) -> dict[str, Any]:
     if operation.takes_events and is_eventbridge_event(payload):
         return data_of_scheduled_event(payload)
     return payload
-
-
-def _credential(request: HttpRequest) -> str | None:
-    """The caller's key from Authorization: Bearer (RFC 6750) or X-API-Key; both only where they agree."""
-    authorization, api_key = request.header("authorization"), request.header("x-api-key")
-    if authorization is None:
-        return api_key
-    bearer = _BEARER.fullmatch(authorization)
-    if bearer is None:
-        raise Unauthenticated("Authorization must be: Bearer <key>.", code=Code.MALFORMED)
-    if api_key is not None and api_key != bearer[1]:
-        raise InvalidArgument("Authorization and X-API-Key hold different keys.", code="MALFORMED_REQUEST")
-    return bearer[1]
-
-
-def _sunset(outcome: Outcome) -> dict[str, str]:
-    """Deprecation (RFC 9745) and Sunset (RFC 8594) where a retiring generation was used: by the caller itself, or
-    as the key that was validated."""
-    deprecated_at, sunset_at = _retirement_of_reply(outcome.reply)
-    if sunset_at is None and outcome.caller_decision is not None:
-        deprecated_at, sunset_at = outcome.caller_decision.retirement()
-    if sunset_at is None:
-        return {}
-    headers = {"Sunset": format_datetime(sunset_at.astimezone(UTC), usegmt=True)}
-    if deprecated_at is not None:
-        headers["Deprecation"] = f"@{int(deprecated_at.timestamp())}"
-    return headers
-
-
-def _retirement_of_reply(reply: Reply | None) -> tuple[datetime | None, datetime | None]:
-    return getattr(reply, "deprecated_at", None), getattr(reply, "sunset_at", None)

@@ -45,8 +45,12 @@ class Probes:
         return HttpReply(200, body, {"Content-Type": content_type})
 
     def _readiness(self, services: "Services") -> HttpReply:
-        fault = "draining" if is_draining() else self._store_fault(services)
+        fault = self.fault(services)
         return HttpReply(200, b"ready\n", _TEXT) if fault is None else _not_ready(fault)
+
+    def fault(self, services: "Services") -> str | None:
+        """Why this process should get no new work."""
+        return "draining" if is_draining() else self._store_fault(services)
 
     def _store_fault(self, services: "Services") -> str | None:
         with self._lock:
@@ -69,6 +73,7 @@ def _read_store(services: "Services") -> str | None:
 
 
 def is_draining() -> bool:
-    """True once gunicorn told this worker to stop: SIGTERM's handler is a method of the worker, which knows."""
+    """True once this process was told to stop: SIGTERM's handler is a method of gunicorn's worker, or of our gRPC
+    server, which know."""
     worker: Any = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return getattr(worker, "alive", True) is False

@@ -106,7 +106,7 @@ def _field_problem(place: tuple[int | str, ...], problem: str, model: type[Reque
     """Any name that is no field of ours is shown only by where it is: it may be anything, even a key."""
     if place and place[0] not in model.model_fields:
         return {"field": "(unknown field)", "problem": problem}
-    ours = {name for request in Request.__subclasses__() for name in request.model_fields}
+    ours = {name for request in (*Request.__subclasses__(), model) for name in request.model_fields}
     names = [str(part) if isinstance(part, int) or part in ours else "(name)" for part in place if part != "[key]"]
     if problem.startswith("Extra inputs"):
         names[-1] = "(unknown field)"

@@ -1,0 +1,116 @@
+"""What a gateway should do with a request that shows a key: one answer, whatever protocol the gateway speaks.
+
+The decision is validate_key's own. Required scopes, tenant and audience come from the gateway's configuration, never
+from the client; what is told of the client to the service behind comes from us, never from the client either.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import quote
+
+from keyrail.domain.decisions import Code
+from keyrail.domain.errors import InvalidArgument, KeyrailError, PermissionDenied, RateLimited, Unauthenticated
+from keyrail.domain.fields import Request
+from keyrail.operations.validate_key import ValidateReply, ValidateRequest, Verdict
+from keyrail.triggers.headers import credential_of
+from keyrail.triggers.problems import problem_body, problem_headers, status_of
+from keyrail.triggers.strict_json import as_request
+
+KEY_HEADERS = ("authorization", "x-api-key")
+MAX_KEY_CHARS = 256  # more is never a key; cut there, it is as malformed
+_UNREADABLE = "?"  # in place of a credential that can't be read: MALFORMED, as validate_key says
+_ASKED = frozenset({"required_scopes", "tenant", "audience"})
+_SETTINGS = _ASKED | {"remove_key"}
+_IDENTITY = re.compile(r"x[-_]keyrail[-_]", re.IGNORECASE)  # some proxies pass both spellings on as one
+_IN_A_HEADER = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAnswer:
+    """`status` 200 lets the request pass, with `upstream` headers set and `removed` ones taken away; any other is for
+    the client, with `body`. `downstream` headers are for the client in both cases."""
+
+    status: int
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+    downstream: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+def asked(headers: Mapping[str, str], ip: str | None, configured: Mapping[str, str]) -> Request:
+    """`headers` in lower case. Raises: InvalidArgument where the gateway's configuration is wrong."""
+    unknown = configured.keys() - _SETTINGS
+    if unknown:
+        told = tuple({"field": "(unknown setting)", "problem": "is none of a gateway's"} for _ in unknown)
+        raise InvalidArgument("The gateway's configuration is wrong.", code="INVALID_FIELD", fields=told)
+    payload: dict[str, Any] = {"key": _presented(headers), "ip": ip}
+    payload |= {name: configured[name] for name in _ASKED if configured.get(name)}
+    return as_request(ValidateRequest, payload)
+
+
+def answer(
+    reply: ValidateReply, headers: Iterable[str], configured: Mapping[str, str], correlation_id: str
+) -> GatewayAnswer:
+    """`headers`: the names of those that the client sent."""
+    if not reply.valid:
+        return refused(_error(reply), correlation_id)
+    names = list(headers)
+    told = _identity(reply)
+    removed = [name for name in names if _IDENTITY.match(name) and name.lower() not in told]
+    if configured.get("remove_key") == "true":
+        removed += [name for name in names if name.lower().replace("_", "-") in KEY_HEADERS]
+    return GatewayAnswer(200, told, tuple(removed), _sunset(reply))
+
+
+def refused(error: KeyrailError, correlation_id: str) -> GatewayAnswer:
+    status = status_of(error)
+    headers = problem_headers(error, status) | {"X-Correlation-ID": correlation_id}
+    return GatewayAnswer(status, downstream=headers, body=problem_body(error, status, correlation_id))
+
+
+def _presented(headers: Mapping[str, str]) -> str:
+    try:
+        return (credential_of(headers.get) or "")[:MAX_KEY_CHARS]
+    except KeyrailError:
+        return _UNREADABLE
+
+
+def _error(verdict: Verdict) -> KeyrailError:
+    match verdict.code:
+        case Code.CONTEXT_DENIED:
+            return PermissionDenied("Your key may not be used from here.", code=verdict.code)
+        case Code.INSUFFICIENT_SCOPE:
+            return PermissionDenied("Your key lacks a scope that this needs.", code=verdict.code)
+        case Code.RATE_LIMITED | Code.QUOTA_EXCEEDED:
+            limited = RateLimited("Your key's limit is used up.", retry_after_seconds=verdict.retry_after_seconds or 1)
+            limited.code = verdict.code
+            return limited
+        case Code.MISSING:
+            text = "Send your key as Authorization: Bearer <key> or X-API-Key."
+            return Unauthenticated(text, code=verdict.code)
+    return Unauthenticated("Your key was refused.", code=verdict.code)
+
+
+def _identity(verdict: Verdict) -> dict[str, str]:
+    """Set on every request that passes; what is beyond visible ASCII is percent-encoded, as in a URL."""
+    return {
+        "x-keyrail-key-id": verdict.key_id or "",
+        "x-keyrail-generation": str(verdict.generation or ""),
+        "x-keyrail-tenant": verdict.tenant or "",
+        "x-keyrail-principal": quote(verdict.principal or "", safe=_IN_A_HEADER),
+        "x-keyrail-scopes": " ".join(verdict.scopes or ()),
+    }
+
+
+def _sunset(verdict: Verdict) -> dict[str, str]:
+    """Deprecation (RFC 9745) and Sunset (RFC 8594), where the key's holder should pick up the new one."""
+    if verdict.sunset_at is None:
+        return {}
+    headers = {"Sunset": format_datetime(verdict.sunset_at.astimezone(UTC), usegmt=True)}
+    if verdict.deprecated_at is not None:
+        headers["Deprecation"] = f"@{int(verdict.deprecated_at.timestamp())}"
+    return headers

@@ -1,0 +1,82 @@
+"""Envoy's external authorization, envoy.service.auth.v3 over gRPC. docs/grpc.md "Envoy"
+
+Envoy is the caller: by its own key in `initial_metadata`, or its client certificate. Where we can't decide, or Envoy
+itself is refused, the request is refused with 503: that is no fault of its client.
+"""
+
+import logging
+from typing import Any
+
+import grpc
+from google.rpc import code_pb2
+
+from keyrail.domain.errors import KeyrailError, Unavailable
+from keyrail.envoy import auth_pb2, core_pb2
+from keyrail.operations.validate_key import OPERATION
+from keyrail.telemetry import log
+from keyrail.triggers import gateway_decision
+from keyrail.triggers.gateway_decision import GatewayAnswer
+from keyrail.triggers.grpc_api import Handlers
+from keyrail.triggers.grpc_calls import Head, Serving
+
+SERVICE = "envoy.service.auth.v3.Authorization"
+_OURS = ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
+_OVERWRITE = core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+
+def handlers(serving: Serving) -> Handlers:
+    check: Any = Check(serving)
+    method = grpc.unary_unary_rpc_method_handler(check, auth_pb2.CheckRequest.FromString)
+    return {SERVICE: {"Check": method}}
+
+
+class Check:
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    def __call__(self, request: Any, context: grpc.ServicerContext) -> bytes:
+        attributes = request.attributes
+        headers, configured = dict(attributes.request.http.headers), dict(attributes.context_extensions)
+        ip = attributes.source.address.socket_address.address or None
+        head = Head(context, self._serving, _trace_of(headers))
+        outcome = head.ask(OPERATION, lambda: gateway_decision.asked(headers, ip, configured), self._serving.services)
+        reply: Any = outcome.reply
+        if outcome.error is not None:
+            answer = gateway_decision.refused(_for_the_client(outcome.error), head.correlation_id)
+        else:
+            answer = gateway_decision.answer(reply, headers, configured, head.correlation_id)
+        data: bytes = _response(answer).SerializeToString()
+        return data
+
+
+def _trace_of(headers: dict[str, str]) -> dict[str, str]:
+    """The client's request and this question about it have one correlation id."""
+    return {name: headers[name] for name in ("traceparent", "x-correlation-id") if name in headers}
+
+
+def _for_the_client(error: KeyrailError) -> KeyrailError:
+    if error.kind in _OURS and isinstance(error, Unavailable):
+        return error
+    log(logging.ERROR, "gateway", code=error.code)
+    return Unavailable(f"the gateway was refused: {error.code}")
+
+
+def _response(answer: GatewayAnswer) -> Any:
+    response: Any = auth_pb2.CheckResponse()
+    if answer.status == 200:
+        _put(response.ok_response.headers, answer.upstream)
+        response.ok_response.headers_to_remove.extend(answer.removed)
+        _put(response.ok_response.response_headers_to_add, answer.downstream)
+        response.status.code = code_pb2.OK
+        return response
+    response.status.code = code_pb2.PERMISSION_DENIED
+    response.denied_response.status.code = answer.status
+    _put(response.denied_response.headers, answer.downstream)
+    response.denied_response.body = answer.body.decode()
+    return response
+
+
+def _put(options: Any, headers: Any) -> None:
+    for name, value in headers.items():
+        option = options.add(append_action=_OVERWRITE)
+        option.header.key, option.header.value = name, value

@@ -1,0 +1,45 @@
+"""The standard health service (https://grpc.io/docs/guides/health-checking/): overall, and for each service.
+
+SERVING means: the store was really read just now, under this container's own identity. It says NOT_SERVING while the
+store is away and while the server drains, so that clients and load balancers turn to others.
+"""
+
+import threading
+from collections.abc import Callable, Collection
+
+from grpc_health.v1 import health, health_pb2
+
+OVERALL = ""
+CHECK_SECONDS = 1.0
+
+
+class Health:
+    """`fault` says why not, or None; it is asked once a second."""
+
+    def __init__(self, services: Collection[str], fault: Callable[[], str | None]) -> None:
+        self.servicer = health.HealthServicer()
+        self._names, self._fault = (OVERALL, *services), fault
+        self._stopped = threading.Event()
+        self._told: bool | None = None
+        self._thread = threading.Thread(target=self._watch, name="keyrail-health", daemon=True)
+
+    def start(self) -> None:
+        self._tell(is_serving=self._fault() is None)
+        self._thread.start()
+
+    def drain(self) -> None:
+        """NOT_SERVING from now on, whatever the store says."""
+        self._stopped.set()
+        self.servicer.enter_graceful_shutdown()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(CHECK_SECONDS):
+            self._tell(is_serving=self._fault() is None)
+
+    def _tell(self, *, is_serving: bool) -> None:
+        if is_serving is self._told:
+            return
+        self._told = is_serving
+        status = health_pb2.HealthCheckResponse
+        for name in self._names:
+            self.servicer.set(name, status.SERVING if is_serving else status.NOT_SERVING)

@@ -1,0 +1,1 @@
+"""The gRPC API, generated from proto/keyrail/v1; `make proto` writes it anew."""

@@ -1,0 +1,120 @@
+"""A real Envoy before a service that tells which headers reached it, and the gRPC containers that Envoy asks."""
+
+import http.client
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+from grpc_container import Container, wait_until
+
+from keyrail.dev.ports import free_ports
+from keyrail.dev.processes import Child
+
+CONFIG = Path(__file__).parents[2] / "infra/gateways/envoy.yaml"
+ENVOY = Path(sys.executable).parent / "envoy"
+SECONDS = 20.0
+Headers = list[tuple[str, str]]
+
+
+@contextmanager
+def echo_service() -> Iterator[int]:
+    """The port of a service that answers with the headers it got."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = json.dumps(list(self.headers.items())).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def code(self) -> str:
+        return str(json.loads(self.text)["code"])
+
+    @property
+    def passed_on(self) -> Headers:
+        """What the service got."""
+        return [(name.lower(), value) for name, value in json.loads(self.text)]
+
+
+class Gateway:
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def get(self, path: str, *headers: tuple[str, str]) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        try:
+            connection.putrequest("GET", path)
+            for name, value in headers:
+                connection.putheader(name, value)
+            connection.endheaders()
+            reply = connection.getresponse()
+            told = {name.lower(): value for name, value in reply.getheaders()}
+            return Answer(reply.status, told, reply.read().decode())
+        finally:
+            connection.close()
+
+
+@contextmanager
+def envoy(folder: Path, tls: Path, containers: list[Container], service_port: int) -> Iterator[Gateway]:
+    """As infra/gateways/envoy.yaml says, but for addresses and the folder of the certificates."""
+    (port,) = free_ports(1)
+    text = CONFIG.read_text().replace("/etc/envoy/tls", str(tls))
+    config: dict[str, Any] = yaml.safe_load(text)
+    static = config["static_resources"]
+    static["listeners"][0]["address"] = _address(port)
+    for cluster, ports in zip(static["clusters"], ([each.port for each in containers], [service_port]), strict=True):
+        cluster["type"] = "STATIC"
+        endpoints = [{"endpoint": {"address": _address(each)}} for each in ports]
+        cluster["load_assignment"]["endpoints"] = [{"lb_endpoints": endpoints}]
+    file = folder / "envoy.json"
+    file.write_text(json.dumps(config))
+    command = [str(ENVOY), "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]
+    process = Child("envoy", command, {"HOME": str(folder)}, folder / "envoy.log")
+    try:
+        gateway = Gateway(port)
+        wait_until(lambda: _answers(gateway), process)
+        yield gateway
+    finally:
+        process.stop()
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _answers(gateway: Gateway) -> bool:
+    """Envoy is up, and has found a container healthy: without a key its answer is then 401, before 503."""
+    try:
+        return gateway.get("/infer").status == 401
+    except OSError:
+        return False
