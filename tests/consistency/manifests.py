@@ -1,7 +1,6 @@
 """The manifests in infra/, as kubectl would be given them: by the folders that `kubectl apply -k` takes."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,6 +41,7 @@ def kustomizations() -> list[Path]:
     return sorted(file.parent for file in INFRA.rglob("kustomization.yaml"))
 
 
+@cache
 def kustomization(folder: Path) -> Document:
     document: Document = yaml.safe_load((folder / "kustomization.yaml").read_text())
     return document
@@ -53,11 +53,14 @@ def manifests() -> tuple[Manifest, ...]:
     return tuple(found for folder in kustomizations() for found in _of(folder))
 
 
-def _of(folder: Path) -> Iterator[Manifest]:
-    for name in kustomization(folder)["resources"]:
-        if name.endswith(".yaml"):
-            for document in yaml.safe_load_all((folder / name).read_text()):
-                yield Manifest(folder / name, document)
+@cache
+def _of(folder: Path) -> tuple[Manifest, ...]:
+    return tuple(
+        Manifest(folder / name, document)
+        for name in kustomization(folder)["resources"]
+        if name.endswith(".yaml")
+        for document in yaml.safe_load_all((folder / name).read_text())
+    )
 
 
 def closure(folder: Path) -> list[Manifest]:
