@@ -1,6 +1,6 @@
 # Everything a contributor types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint types fmt bench docs proto clean
+.PHONY: help demo run test check lint types fmt bench docs proto manifests clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(INSTALLED) ## the whole life of a key, with everything running for a moment
 	@$(BIN)/keyrail demo
@@ -42,6 +42,9 @@ bench: $(INSTALLED) ## speed and memory, as ratios measured side by side
 
 docs: $(INSTALLED) ## write docs/openapi.yaml anew from the operations
 	$(BIN)/python -m keyrail.dev.openapi
+
+manifests: $(INSTALLED) ## write anew what in infra/ follows from functions/
+	$(BIN)/python -m keyrail.dev.manifests
 
 proto: $(INSTALLED) ## write the gRPC code in shared/keyrail anew from proto/
 	$(BIN)/python -m keyrail.dev.proto

@@ -58,7 +58,7 @@ class Settings(BaseModel):
     tick_oidc_issuer: str | None = Field(None, alias="KEYRAIL_TICK_OIDC_ISSUER")
     tick_oidc_audience: str | None = Field(None, alias="KEYRAIL_TICK_OIDC_AUDIENCE")
     tick_oidc_subject: str | None = Field(None, alias="KEYRAIL_TICK_OIDC_SUBJECT")
-    """`sub`, or the `email` of a token that says it is verified."""
+    """`sub`, or the `email` of a token that says it is verified; several are separated by commas."""
     tick_oidc_jwks: str | None = Field(None, alias="KEYRAIL_TICK_OIDC_JWKS")
     """The issuer's public keys: an https address, or a file."""
 

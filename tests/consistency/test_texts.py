@@ -108,7 +108,7 @@ def test_every_make_target_that_the_readme_names_exists() -> None:
 def test_yaml_files_can_be_read() -> None:
     for file in tracked_files():
         if file.suffix in (".yaml", ".yml"):
-            assert yaml.safe_load(file.read_text()), file
+            assert all(yaml.safe_load_all(file.read_text())), file
 
 
 def test_no_two_test_files_have_one_name() -> None:

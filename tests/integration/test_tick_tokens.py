@@ -315,6 +315,14 @@ class TestIssuerKeys:
             IssuerKeys(place, lambda: 0.0)
 
 
+def test_several_subjects_may_tick_and_no_part_of_one(publisher: Publisher) -> None:
+    tick = ticking(settings(publisher.url, KEYRAIL_TICK_OIDC_SUBJECT="source:tick, source:sweep"))
+    for name in ("source:tick", "source:sweep"):
+        assert tick(token(sub=name, email=None, email_verified=None)).status == 200
+    for name in ("source", "source:tick,source:sweep", "source:tick, source:sweep", "", "sweep"):
+        assert tick(token(sub=name, email=None, email_verified=None)).status == 401
+
+
 @pytest.mark.parametrize("missing", ["ISSUER", "AUDIENCE", "SUBJECT", "JWKS"])
 def test_half_of_the_settings_is_refused(missing: str) -> None:
     environ = settings("keys.json")

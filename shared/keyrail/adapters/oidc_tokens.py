@@ -1,4 +1,4 @@
-"""ID tokens of one issuer for one subject (OpenID Connect Core, section 3.1.3.7): Cloud Scheduler's, Knative's, a
+"""ID tokens of one issuer for few subjects (OpenID Connect Core, section 3.1.3.7): Cloud Scheduler's, Knative's, a
 Kubernetes service account's. The algorithm is pinned, and goes with the key: never what the token asks for.
 """
 
@@ -18,10 +18,11 @@ MAX_KID_CHARS = 256
 
 
 class OidcTokens:
-    """Raises: ValueError where the extra `oidc` is not installed."""
+    """`subjects`: separated by commas. Raises: ValueError where the extra `oidc` is not installed."""
 
-    def __init__(self, issuer: str, audience: str, subject: str, keys: IssuerKeys) -> None:
-        self._issuer, self._audience, self._subject, self._keys = issuer, audience, subject, keys
+    def __init__(self, issuer: str, audience: str, subjects: str, keys: IssuerKeys) -> None:
+        self._issuer, self._audience, self._keys = issuer, audience, keys
+        self._subjects = tuple(name for each in subjects.split(",") if (name := each.strip()))
         if find_spec("jwt") is None or find_spec("cryptography") is None:
             raise ValueError("KEYRAIL_TICK_OIDC_ISSUER needs the extra keyrail[oidc]")
 
@@ -30,10 +31,11 @@ class OidcTokens:
         if len(token) > MAX_TOKEN_CHARS:
             _refuse("too long")
         claims = self._claims(token, now.timestamp())
-        is_by_email = claims.get("email") == self._subject and claims.get("email_verified") is True
-        if claims.get("sub") != self._subject and not is_by_email:
+        names = (claims.get("sub"), claims.get("email") if claims.get("email_verified") is True else None)
+        subject = next((name for name in names if name in self._subjects), None)
+        if subject is None:
             _refuse("another subject")
-        return self._subject
+        return str(subject)
 
     def _claims(self, token: str, now: float) -> dict[str, Any]:
         import jwt

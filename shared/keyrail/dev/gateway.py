@@ -51,15 +51,28 @@ def configuration(
 ) -> str:
     """Caddy's JSON; `ports` by operation, those of one function the same. Nothing but 127.0.0.1 is listened on, and
     there is no admin endpoint."""
+    upstreams = {name: f"127.0.0.1:{its}" for name, its in ports.items()}
+    beside = [*_probe_routes(upstreams), *_docs_routes(docs)]
+    return _document(f"127.0.0.1:{port}", [*beside, *_operation_routes(operations, upstreams)])
+
+
+def container_configuration(operations: Iterable[Operation], upstreams: Mapping[str, str], *, own_host: bool) -> str:
+    """For a container: it answers /livez itself and offers no function's probes. With `own_host` a function is asked
+    under its own name, by which Knative's router knows it."""
+    alive = {"match": [{"method": ["GET"], "path": ["/livez"]}], "handle": [_alive()]}
+    return _document(":8080", [alive, *_operation_routes(operations, upstreams, own_host=own_host)]) + "\n"
+
+
+def _document(listen: str, routes: list[dict[str, Any]]) -> str:
     server = {
-        "listen": [f"127.0.0.1:{port}"],
+        "listen": [listen],
         "protocols": ["h1"],
         "automatic_https": {"disable": True},
         "max_header_bytes": 16 * 1024,
         "read_timeout": f"{TIMEOUT_SECONDS}s",
         "read_header_timeout": f"{TIMEOUT_SECONDS}s",
         "idle_timeout": "60s",
-        "routes": [*_probe_routes(ports), *_docs_routes(docs), *_operation_routes(operations, ports), _not_found()],
+        "routes": [*routes, _not_found()],
         "errors": {"routes": _error_routes()},
     }
     config = {
@@ -70,7 +83,9 @@ def configuration(
     return json.dumps(config, indent=1)
 
 
-def _operation_routes(operations: Iterable[Operation], ports: Mapping[str, int]) -> list[dict[str, Any]]:
+def _operation_routes(
+    operations: Iterable[Operation], upstreams: Mapping[str, str], *, own_host: bool = False
+) -> list[dict[str, Any]]:
     """Fixed paths before those with a field: `/v1/keys/validate` is no key id."""
     by_path: dict[str, list[Operation]] = defaultdict(list)
     for operation in operations:
@@ -81,7 +96,7 @@ def _operation_routes(operations: Iterable[Operation], ports: Mapping[str, int])
         routes += [
             {
                 "match": [{"method": [operation.method], **matches}],
-                "handle": _to(ports[operation.name], _seconds(operation)),
+                "handle": _to(upstreams[operation.name], _seconds(operation), own_host=own_host),
             }
             for operation in by_path[path]
         ]
@@ -95,11 +110,13 @@ def _seconds(operation: Operation) -> int:
     return TICK_SECONDS if operation.takes_events else TIMEOUT_SECONDS
 
 
-def _to(port: int, seconds: int = TIMEOUT_SECONDS) -> list[dict[str, Any]]:
+def _to(upstream: str, seconds: int = TIMEOUT_SECONDS, *, own_host: bool = False) -> list[dict[str, Any]]:
     limit = MAX_BODY_BYTES + SLACK_BYTES
+    host = {"headers": {"request": {"set": {"Host": ["{http.reverse_proxy.upstream.host}"]}}}} if own_host else {}
     proxy = {
         "handler": "reverse_proxy",
-        "upstreams": [{"dial": f"127.0.0.1:{port}"}],
+        "upstreams": [{"dial": upstream}],
+        **host,
         "request_buffers": limit,
         "transport": {
             "protocol": "http",
@@ -110,14 +127,18 @@ def _to(port: int, seconds: int = TIMEOUT_SECONDS) -> list[dict[str, Any]]:
     return [{"handler": "request_body", "max_size": limit}, proxy]
 
 
-def _probe_routes(ports: Mapping[str, int]) -> list[dict[str, Any]]:
+def _alive() -> dict[str, Any]:
+    return {"handler": "static_response", "status_code": 200, "body": "alive\n"}
+
+
+def _probe_routes(upstreams: Mapping[str, str]) -> list[dict[str, Any]]:
     """/health/<operation>/livez and so on: of the function that offers it."""
     return [
         {
             "match": [{"method": ["GET"], "path": [f"/health/{name}/{probe}" for probe in PROBES]}],
-            "handle": [{"handler": "rewrite", "strip_path_prefix": f"/health/{name}"}, *_to(port)],
+            "handle": [{"handler": "rewrite", "strip_path_prefix": f"/health/{name}"}, *_to(upstream)],
         }
-        for name, port in ports.items()
+        for name, upstream in upstreams.items()
     ]
 
 

@@ -1,0 +1,103 @@
+"""infra/compose.yaml: every function is in it, in an order that works, with no more rights and ports than it needs."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from repository import ROOT, names_in, rows, text_of
+
+from keyrail.dev.manifest_parts import dns_name
+
+COMPOSE: dict[str, Any] = yaml.safe_load(text_of("infra/compose.yaml"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+FUNCTIONS = sorted(file.parent.name for file in (ROOT / "functions").glob("*/function.yaml"))
+ONE_SHOT, WITHOUT_PROBE = {"bootstrap"}, {"ticker", "jaeger"}  # an image without a shell, and a loop
+for_each_service = pytest.mark.parametrize("name", SERVICES)
+for_each_function = pytest.mark.parametrize("function", FUNCTIONS)
+
+
+@for_each_function
+def test_a_function_is_built_and_run_as_its_function_yaml_says(function: str) -> None:
+    service = SERVICES[dns_name(function)]
+    told = yaml.safe_load(text_of(f"functions/{function}/function.yaml"))
+    assert service["build"]["dockerfile"] == "containers/function.Dockerfile"
+    assert service["build"]["args"] == {"FUNCTION": function}
+    assert service["image"].startswith(f"keyrail/{function}:")
+    assert service["environment"]["FUNCTION"] == function
+    assert service["environment"]["THREADS"] == str(told["concurrency"])
+    assert service["depends_on"] == {"bootstrap": {"condition": "service_completed_successfully"}}
+
+
+@for_each_function
+def test_what_a_function_runs_is_what_its_image_runs(function: str) -> None:
+    shell = SERVICES[dns_name(function)]["command"][-1]
+    (command,) = re.findall(r"^CMD (\[.*\])$", text_of("containers/function.Dockerfile"), re.MULTILINE)
+    assert shell.endswith(f"exec {' '.join(yaml.safe_load(command))}")
+
+
+def test_the_grpc_container_runs_what_its_image_runs() -> None:
+    service = SERVICES["config-service"]
+    assert (ROOT / service["build"]["dockerfile"]).is_file()
+    (command,) = re.findall(r"^ENTRYPOINT (\[.*\])$", text_of(service["build"]["dockerfile"]), re.MULTILINE)
+    assert service["entrypoint"][-1].endswith(f"exec {' '.join(yaml.safe_load(command))}")
+
+
+def test_the_gateway_waits_for_every_function_and_knows_where_it_is() -> None:
+    hosts = {dns_name(function) for function in FUNCTIONS}
+    assert SERVICES["gateway"]["depends_on"] == {host: {"condition": "service_healthy"} for host in hosts}
+    dialled = re.findall(r'"dial": "([^"]+)"', text_of("infra/kubernetes/gateway/caddy.json"))
+    assert set(dialled) == {f"{host}:8080" for host in hosts}
+
+
+def test_prometheus_scrapes_everything_that_has_metrics() -> None:
+    jobs = yaml.safe_load(text_of("infra/compose/prometheus.yaml"))["scrape_configs"]
+    targets = {target for job in jobs for each in job["static_configs"] for target in each["targets"]}
+    assert targets == {f"{dns_name(function)}:8080" for function in FUNCTIONS} | {"config-service:9464"}
+
+
+@for_each_service
+def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
+    service = SERVICES[name]
+    assert (service["read_only"], service["user"], service["cap_drop"]) == (True, "65532:65532", ["ALL"])
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert set(service.get("cap_add", ())) <= {"NET_BIND_SERVICE"}
+
+
+@for_each_service
+def test_a_port_is_on_loopback_alone(name: str) -> None:
+    for port in SERVICES[name].get("ports", ()):
+        assert re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port)
+
+
+@for_each_service
+def test_an_image_is_the_one_that_the_manifests_name(name: str) -> None:
+    image = SERVICES[name]["image"]
+    assert re.fullmatch(r"[a-z0-9./_-]+:v?\d+\.\d+\.\d+", image)
+    manifests = "".join(file.read_text() for file in (ROOT / "infra/kubernetes").rglob("*.yaml"))
+    assert f"image: {image}\n" in manifests or name in ("prometheus", "jaeger")
+
+
+@for_each_service
+def test_what_is_waited_for_can_tell_that_it_is_ready(name: str) -> None:
+    assert ("healthcheck" in SERVICES[name]) != (name in ONE_SHOT | WITHOUT_PROBE)
+    for other, how in SERVICES[name].get("depends_on", {}).items():
+        assert how["condition"] == ("service_completed_successfully" if other in ONE_SHOT else "service_healthy"), other
+        assert other not in WITHOUT_PROBE
+
+
+@for_each_service
+def test_no_secret_stands_in_the_file(name: str) -> None:
+    for variable in SERVICES[name].get("environment", {}):
+        assert not re.search(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY$", variable)
+
+
+def test_logins_and_keys_are_kept_in_memory_for_one_user() -> None:
+    assert set(COMPOSE["volumes"]) == {"home", "identities", "admin"}
+    for volume in COMPOSE["volumes"].values():
+        options = volume["driver_opts"]
+        assert (options["type"], options["o"]) == ("tmpfs", "uid=65532,gid=65532,mode=0700")
+
+
+def test_every_service_is_on_its_page() -> None:
+    assert {name for row in rows(text_of("docs/deploy/compose.md")) for name in names_in(row[0])} == set(SERVICES)
