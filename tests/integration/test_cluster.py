@@ -5,8 +5,9 @@ from pathlib import Path
 
 from canary import Canary
 from deployed import Deployment
-from raft_cluster import RaftCluster
 from storm import MAX_STALE_SECONDS, SETTINGS, Storm
+
+from raft_cluster import RaftCluster
 
 BACK_SECONDS = 6.0
 
