@@ -1,6 +1,6 @@
 # Everything a contributor types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint types fmt bench docs proto manifests clean
+.PHONY: help demo run test check lint types fmt bench soak docs proto manifests clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -39,6 +39,9 @@ fmt: $(INSTALLED) ## put the code into its one format
 
 bench: $(INSTALLED) ## speed and memory, as ratios measured side by side
 	$(BIN)/python -m bench
+
+soak: $(INSTALLED) ## what must hold for long, while processes are killed; most of an hour
+	$(BIN)/python -m soak
 
 docs: $(INSTALLED) ## write docs/openapi.yaml anew from the operations
 	$(BIN)/python -m keyrail.dev.openapi

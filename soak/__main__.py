@@ -37,7 +37,9 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
-    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="for the choices; drawn if not given")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(1_000_000), help="for the choices; drawn if not given"
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, metavar="NAME", help=f"of {', '.join(SCENARIOS)}")
     return parser.parse_args()

@@ -46,8 +46,9 @@ def _rotated(world: Rotations, rotator: Rotator, rotations: int, seed: int) -> l
         for number in range(rotations):
             change, when = chance.randint(1, CHANGES), chance.choice(("before", "after"))
             killed += rotator.dies(change, when, lambda: rotator.api.rotate(key.key_id))
+            dead_at = time.monotonic()
             rotator.lives_again()
-            time.sleep(LEASE_SECONDS)
+            time.sleep(max(0.0, dead_at + LEASE_SECONDS - time.monotonic()))
             world.tick_until_done(key)
             progress.at(number + 1)
     generation = world.record(key)["generations"][-1]["n"]

@@ -1,4 +1,4 @@
-"""Three rotators tick side by side until every key that is due is rotated into its sink, among many that are not due."""
+"""Three rotators tick side by side until each key that is due is rotated into its sink, among many that are not."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""A function stands still for a minute (SIGSTOP) around a revocation: a validator that remembers, a rotator that is in the middle."""
+"""A validator that remembers a key, and a rotator in the middle, stand still (SIGSTOP) while that key is revoked."""
 
 import os
 import signal

@@ -15,7 +15,7 @@ from canary import Canary
 from deployed import FUNCTION_OF, Deployment
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from key_world import SECOND_VALIDATOR, OPERATIONS, SetClock, World, memory_stores, vault_stores
+from key_world import OPERATIONS, SECOND_VALIDATOR, SetClock, World, memory_stores, vault_stores
 from rotation_lives import RotationLives
 
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup

@@ -142,8 +142,11 @@ class Deployment:
         self.root.secrets.kv.v2.create_or_update_secret(path, document, cas=version, mount_point=self.mount)
 
     def paths(self, folder: str = "") -> Iterator[str]:
-        """Every document's path, by listing each folder."""
-        found = self.root.secrets.kv.v2.list_secrets(folder, mount_point=self.mount)
+        """Every document's path, by listing each folder; none where there is no such folder."""
+        try:
+            found = self.root.secrets.kv.v2.list_secrets(folder, mount_point=self.mount)
+        except hvac.exceptions.InvalidPath:
+            return
         for name in found["data"]["keys"]:
             if name.endswith("/"):
                 yield from self.paths(folder + name)

@@ -99,10 +99,8 @@ class Rotations:
         now = datetime.now(UTC)
         return [
             path
-            for path in self.deployment.paths()
-            if path.startswith("due/")
-            and path.endswith(key.key_id)
-            and f"{path.split('/')[1]}{path.split('/')[2][:4]}" <= f"{now:%Y%m%d%H%M%S}"
+            for path in self.deployment.paths("due/")
+            if path.endswith(key.key_id) and f"{path.split('/')[1]}{path.split('/')[2][:4]}" <= f"{now:%Y%m%d%H%M%S}"
         ]
 
     def events(self, key: SunkKey) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""The life of keys (test_key_life_model.py), and beside it ticks, sinks and configs, told once more as simply as can be:
+"""The life of keys (test_key_life_model.py), and beside it ticks, sinks and configs, told once more, simply:
 
 - A tick gives each live key that is due and in no grace its next secret; what was there before has its grace.
 - What a sink holds is the key's current secret, from its first tick on.
@@ -109,7 +109,9 @@ class RotationLives(KeyLives):
             self._rotated_into_sink(sunk, None, sunk.grace_seconds, now)
         for config in configs:
             self._rotated_by_tick(config, now)
-        self.world.passes(timedelta(seconds=CACHE_TTL_SECONDS))  # till then ROTATED_OUT is remembered of what is forgotten
+        self.world.passes(
+            timedelta(seconds=CACHE_TTL_SECONDS)
+        )  # till then ROTATED_OUT is remembered of what is forgotten
 
     def _due(self, now: datetime) -> list[Sunk]:
         return [sunk for sunk in self.sunk.values() if sunk.is_due(now)]
@@ -238,6 +240,7 @@ class RotationLives(KeyLives):
 
 def _assert_paced(next_at: datetime | None, interval_seconds: int | None, now: datetime) -> None:
     if interval_seconds is None or next_at is None:
-        assert next_at is interval_seconds is None
+        assert next_at is None
+        assert interval_seconds is None
         return
     assert interval_seconds * (1 - MOST_EARLY) - 1 <= (next_at - now).total_seconds() <= interval_seconds

@@ -70,7 +70,7 @@ class Storm:
         time.sleep(FRESH_SECONDS)  # what is read while changes come in is not kept
         self._ask_warm(0)
         self.refused.clear()
-        works = [(self._mutate, number) for number in range(CLIENTS)]
+        works: list[tuple[Callable[[int], None], int]] = [(self._mutate, number) for number in range(CLIENTS)]
         works += [(self._ask_warm_on, 0), (self._ask_revoked_on, 0)]
         threads = [threading.Thread(target=self._guarded, args=work) for work in works]
         for thread in threads:
@@ -112,16 +112,17 @@ class Storm:
         chance = Random(f"{self.seed}-{number}")
         while not self._ended.is_set():
             token = secrets.token_hex(8)
-            made = self._until_done("issue", lambda: self.api.try_issue(f"issue-{token}"))
-            if made is None:
-                return
-            if "key" not in made:  # its reply was lost, and with it the secret
-                made = self._until_done("rotate", lambda: self.api.rotate(made["key_id"], f"heal-{token}", grace_seconds=0))
-                if made is None:
-                    return
-            life = Life(made["key_id"], made["key"])
-            self.lives.append(life)
-            self._live(life, chance, token)
+            made = self._issued(token)
+            if made is not None:
+                self.lives.append(made)
+                self._live(made, chance, token)
+
+    def _issued(self, token: str) -> Life | None:
+        made = self._until_done("issue", lambda: self.api.try_issue(f"issue-{token}"))
+        if made is not None and "key" not in made:  # its reply was lost, and with it the secret
+            key_id = made["key_id"]
+            made = self._until_done("rotate", lambda: self.api.rotate(key_id, f"heal-{token}", grace_seconds=0))
+        return None if made is None else Life(made["key_id"], made["key"])
 
     def _live(self, life: Life, chance: Random, token: str) -> None:
         if chance.random() < 0.7:

@@ -138,3 +138,21 @@ def test_half_a_body_that_goes_away_is_no_request(deployment: Deployment, key: K
         with _connected(url) as connection:
             connection.sendall(_half_a_request(deployment.api, key))
     _assert_others_are_answered(deployment.api, key, url)
+
+
+def test_forty_slow_bodies_at_the_rotator_behind_the_gateway_hold_up_no_tick(
+    deployment: Deployment, before: str
+) -> None:
+    """A byte now and then, for as long as the ticks run."""
+    head = f"POST /v1/rotation/tick HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {deployment.api.key}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 60\r\n\r\n{"
+    with contextlib.ExitStack() as held:
+        connections = [held.enter_context(_connected(before)) for _ in range(HALF_SENT)]
+        for connection in connections:
+            connection.sendall(head.encode())
+        for _ in range(5):
+            for connection in connections:
+                connection.sendall(b" ")
+            asked_at = time.monotonic()
+            deployment.api.call("rotate", "POST", "/v1/rotation/tick", {}, at=before).ok()
+            assert time.monotonic() - asked_at < 2 * ANSWER_SECONDS
