@@ -49,10 +49,11 @@ CELLS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "make credentials": ("GET", "{database}/creds/acme_none", None),
 }
 READS = {"read", "read an old version"}
+LISTS = {"list tenants", "list a tenant", "list by query"}
 ALLOWED = {name: set[str]() for name in read_policies(FUNCTIONS)} | {
     "read_config": READS | {"read versions", "read live credentials"},
     "write_config": READS | {"create", "update", "destroy versions"},
-    "rotate": READS | {"update", "read a static role", "rotate a static role"},
+    "rotate": READS | LISTS | {"update", "read a static role", "rotate a static role"},
 }
 
 

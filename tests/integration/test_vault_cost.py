@@ -9,14 +9,14 @@ import pytest
 
 from first_admin import make_admin
 from keyrail import bootstrap
-from keyrail.adapters.vault_usage import VaultUsageLog
+from keyrail.adapters import vault_usage
 from keyrail.domain.key_format import KeyFormat, new_key_id, new_secret
 from keyrail.domain.roles import BUILT_IN_ROLES
 from keyrail.operations.catalogue import CATALOGUE
 from keyrail.settings import Settings, load_settings
 from keyrail.triggers.http_exchange import HttpFunction
 from keyrail.triggers.http_messages import HttpRequest
-from vault_mount import Mount
+from vault_mount import Mount, QuietUsageLog
 
 OPERATIONS = {operation.name: HttpFunction(operation) for operation in CATALOGUE}
 FIND = ["read keys", "read revoked"]
@@ -61,7 +61,7 @@ class Process:
 @pytest.fixture
 def settings(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(bootstrap, "SystemClock", StoppedClock)
-    monkeypatch.setattr(VaultUsageLog, "_write_forever", lambda _self: None)  # every ten seconds, for all keys used
+    monkeypatch.setattr(vault_usage, "VaultUsageLog", QuietUsageLog)
     mount.put("pepper", {"current": 1, "versions": {"1": "5a" * 32}})
     mount.put("rbac/roles", {name: list(scopes) for name, scopes in BUILT_IN_ROLES.items()})
     mount.put("feed/head", {"seq": 0, "ring": []})

@@ -8,6 +8,7 @@ hour. Best effort: a process that is killed takes up to that much with it.
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -44,8 +45,7 @@ class VaultUsageLog:
             if len(self._waiting) > MAX_KEYS:
                 self._take(next(iter(self._waiting)))
             if self._writer is None or not self._writer.is_alive():
-                self._writer = threading.Thread(target=self._write_forever, name="keyrail-usage", daemon=True)
-                self._writer.start()
+                self._writer = self._start_writer()
 
     def last_used(self, key_id: str) -> dict[int, datetime]:
         found = self._session.read(_path(key_id))
@@ -114,10 +114,21 @@ class VaultUsageLog:
             return self._session.create(path, document) is None
         return self._session.replace(path, document, found.version) is not None
 
-    def _write_forever(self) -> None:
-        while True:
-            time.sleep(BATCH_SECONDS)
-            self.flush()
+    def _start_writer(self) -> threading.Thread:
+        writer = threading.Thread(target=_write_forever, args=(weakref.ref(self),), name="keyrail-usage", daemon=True)
+        writer.start()
+        return writer
+
+
+def _write_forever(of: "weakref.ref[VaultUsageLog]") -> None:
+    """Until nobody uses that log any more."""
+    while True:
+        time.sleep(BATCH_SECONDS)
+        log = of()
+        if log is None:
+            return
+        log.flush()
+        del log
 
 
 def _decoded(document: dict[str, Any]) -> dict[int, datetime] | None:
