@@ -11,6 +11,7 @@ import grpc
 import pytest
 from canary import Canary
 from deployed import Deployment, Instance
+from gateway_smuggling import CORPUS, let_in, send
 from gateway_vectors import NEEDS, Row, States, wait_until_expired
 from gateway_world import Gateway, Seen, certificates, echo_service, envoy
 from grpc_container import Client, Load, running, wait_until
@@ -137,6 +138,24 @@ def test_a_retiring_keys_client_is_told(gateways: dict[str, HttpGateway], api: A
         assert (headers.get("deprecation", "")[:1], headers.get("sunset", "")[-3:]) == ("@", "GMT"), name
         fresh = gateways[name].get("/any", ("X-API-Key", api.issue().text)).headers
         assert not {"deprecation", "sunset"} & fresh.keys(), name
+
+
+# -- nothing is let in that should not be -----------------------------------------------------------------------------
+
+
+@GATEWAYS
+def test_nothing_gets_in_beside_the_decision(
+    gateways: dict[str, HttpGateway], api: Api, seen: list[Seen], name: str
+) -> None:
+    made = api.issue(scopes=[])
+    faults: dict[str, list[str]] = {}
+    for title, request in CORPUS.items():
+        seen.clear()
+        answer = send(gateways[name].port, request, made.text)
+        if found := let_in(seen, made.key_id):
+            faults[title] = [*found, answer[:60].decode("latin-1")]
+    assert faults == {}
+    assert gateways[name].get("/any", ("X-API-Key", made.text)).status == 200
 
 
 # -- one after another: restarts --------------------------------------------------------------------------------------
