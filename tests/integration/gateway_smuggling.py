@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from gateway_vectors import faults_of_identity
 from gateway_world import Seen
 
-ANSWER_SECONDS = 1.5
+ANSWER_SECONDS = 0.6
 _HIDDEN = "GET /infer/hidden HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nX-Keyrail-Scopes: evil\r\n\r\n"
 _POST = "POST /any HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n"
 _GET = "GET /any HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n"

@@ -31,6 +31,7 @@ class Seen:
 
     path: str
     headers: Headers
+    body_bytes: int = 0
 
 
 @contextmanager
@@ -42,13 +43,14 @@ def echo_service(seen: list[Seen] | None = None) -> Iterator[int]:
         disable_nagle_algorithm = True
 
         def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            length = len(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             if self.headers.get("Transfer-Encoding") == "chunked":
                 while size := int(self.rfile.readline().strip() or b"0", 16):
-                    self.rfile.read(size + 2)
+                    length += len(self.rfile.read(size + 2)) - 2
                 self.rfile.readline()
             if seen is not None:
-                seen.append(Seen(self.path, [(name.lower(), value) for name, value in self.headers.items()]))
+                headers = [(name.lower(), value) for name, value in self.headers.items()]
+                seen.append(Seen(self.path, headers, length))
             body = json.dumps(list(self.headers.items())).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))

@@ -1,4 +1,4 @@
-"""Envoy's external authorization, envoy.service.auth.v3 over gRPC. docs/grpc.md "Envoy"
+"""Envoy's external authorization, envoy.service.auth.v3 over gRPC. docs/gateways.md "Envoy"
 
 Envoy is the caller: by its own key in `initial_metadata`, or its client certificate. Where we can't decide, or Envoy
 itself is refused, the request is refused with 503: that is no fault of its client.
