@@ -16,32 +16,55 @@ from grpc_container import Container, wait_until
 
 from keyrail.dev.ports import free_ports
 from keyrail.dev.processes import Child
+from own_ca import OwnCa
 
 CONFIG = Path(__file__).parents[2] / "infra/gateways/envoy.yaml"
 ENVOY = Path(sys.executable).parent / "envoy"
+PRINCIPAL = "spiffe://cluster/ns/edge/sa/envoy"
 SECONDS = 20.0
 Headers = list[tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A request that reached the service; the names of its headers in lower case."""
+
+    path: str
+    headers: Headers
+    body_bytes: int = 0
+
+
 @contextmanager
-def echo_service() -> Iterator[int]:
-    """The port of a service that answers with the headers it got."""
+def echo_service(seen: list[Seen] | None = None) -> Iterator[int]:
+    """The port of a service that answers with the headers it got, and tells `seen` of each request."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
-        def do_GET(self) -> None:
+        def answer(self) -> None:
+            length = len(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            if self.headers.get("Transfer-Encoding") == "chunked":
+                while size := int(self.rfile.readline().strip() or b"0", 16):
+                    length += len(self.rfile.read(size + 2)) - 2
+                self.rfile.readline()
+            if seen is not None:
+                headers = [(name.lower(), value) for name, value in self.headers.items()]
+                seen.append(Seen(self.path, headers, length))
             body = json.dumps(list(self.headers.items())).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
+        do_GET = do_POST = answer
+
         def log_message(self, *_: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a gateway hangs up as it likes
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield server.server_port
@@ -82,6 +105,19 @@ class Gateway:
             return Answer(reply.status, told, reply.read().decode())
         finally:
             connection.close()
+
+
+def certificates(folder: Path) -> dict[str, str]:
+    """Writes the files of both sides, Envoy's called as in its configuration. The container's settings."""
+    ca = OwnCa()
+    ca.issue("keyrail.svc").write(folder, "keyrail")
+    chain, key = ca.issue(PRINCIPAL).write(folder, "envoy")
+    chain.rename(folder / "tls.crt")
+    key.rename(folder / "tls.key")
+    (folder / "ca.crt").write_bytes(ca.pem)
+    (folder / "clients.json").write_text(json.dumps({PRINCIPAL: {"tenant": "system", "scopes": ["keys:validate"]}}))
+    files = {"TLS_CERT": "keyrail.pem", "TLS_KEY": "keyrail.key", "CLIENT_CA": "ca.crt", "CLIENTS": "clients.json"}
+    return {f"KEYRAIL_GRPC_{name}": str(folder / file) for name, file in files.items()}
 
 
 @contextmanager

@@ -1,20 +1,16 @@
 """A real Envoy with the configuration of infra/gateways, asking real containers by mTLS."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from canary import Canary
 from deployed import Deployment
-from gateway_world import Gateway, echo_service, envoy
+from gateway_world import Gateway, certificates, echo_service, envoy
 from grpc_container import Client, Container, Load, running, wait_until
 
 from keyrail.dev.openbao import OpenBao
 from keyrail.v1 import keys_pb2
-from own_ca import OwnCa
-
-PRINCIPAL = "spiffe://cluster/ns/edge/sa/envoy"
 
 
 @pytest.fixture(scope="module")
@@ -26,21 +22,12 @@ def world(own_vault: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of both sides: Envoy's are called as in its configuration."""
-    folder, ca = tmp_path_factory.mktemp("envoy-tls"), OwnCa()
-    ca.issue("keyrail.svc").write(folder, "keyrail")
-    chain, key = ca.issue(PRINCIPAL).write(folder, "envoy")
-    chain.rename(folder / "tls.crt")
-    key.rename(folder / "tls.key")
-    (folder / "ca.crt").write_bytes(ca.pem)
-    (folder / "clients.json").write_text(json.dumps({PRINCIPAL: {"tenant": "system", "scopes": ["keys:validate"]}}))
-    return folder
+    return tmp_path_factory.mktemp("envoy-tls")
 
 
 @pytest.fixture(scope="module")
 def mutual(tls: Path) -> dict[str, str]:
-    files = {"TLS_CERT": "keyrail.pem", "TLS_KEY": "keyrail.key", "CLIENT_CA": "ca.crt", "CLIENTS": "clients.json"}
-    return {f"KEYRAIL_GRPC_{name}": str(tls / file) for name, file in files.items()}
+    return certificates(tls)
 
 
 @pytest.fixture(scope="module")

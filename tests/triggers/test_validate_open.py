@@ -45,3 +45,13 @@ def test_a_key_that_is_sent_narrows_to_its_tenant(deployment: Deployment) -> Non
     key, validator = deployment.issue().key, deployment.issue(tenant="globex", scopes=["keys:validate"]).key
     codes = [deployment.call("validate_key", {"key": key}, by=by).json["code"] for by in (None, validator)]
     assert codes == ["VALID", "NOT_FOUND"]
+
+
+def test_a_gateway_needs_no_key_but_one_that_it_sends_is_held_to_its_rights(deployment: Deployment) -> None:
+    issued = deployment.issue()
+    statuses = []
+    for sent in ({}, {"X-Keyrail-Gateway-Key": ""}, {"X-Keyrail-Gateway-Key": issued.key}):
+        headers = {"Authorization": f"Bearer {issued.key}"} | sent
+        reply = deployment.call("validate_key", by=None, headers=headers, path="/v1/authorize", method="GET", data=b"")
+        statuses.append(reply.status_code)
+    assert statuses == [200, 200, 503]

@@ -4,6 +4,7 @@ The decision is validate_key's own. Required scopes, tenant and audience come fr
 from the client; what is told of the client to the service behind comes from us, never from the client either.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,9 +14,17 @@ from typing import Any
 from urllib.parse import quote
 
 from keyrail.domain.decisions import Code
-from keyrail.domain.errors import InvalidArgument, KeyrailError, PermissionDenied, RateLimited, Unauthenticated
+from keyrail.domain.errors import (
+    InvalidArgument,
+    KeyrailError,
+    PermissionDenied,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
 from keyrail.domain.fields import Request
 from keyrail.operations.validate_key import ValidateReply, ValidateRequest, Verdict
+from keyrail.telemetry import log
 from keyrail.triggers.headers import credential_of
 from keyrail.triggers.problems import problem_body, problem_headers, status_of
 from keyrail.triggers.strict_json import as_request
@@ -24,7 +33,7 @@ KEY_HEADERS = ("authorization", "x-api-key")
 MAX_KEY_CHARS = 256  # more is never a key; cut there, it is as malformed
 _UNREADABLE = "?"  # in place of a credential that can't be read: MALFORMED, as validate_key says
 _ASKED = frozenset({"required_scopes", "tenant", "audience"})
-_SETTINGS = _ASKED | {"remove_key"}
+_OURS = ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 _IDENTITY = re.compile(r"x[-_]keyrail[-_]", re.IGNORECASE)  # some proxies pass both spellings on as one
 _IN_A_HEADER = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
@@ -42,34 +51,42 @@ class GatewayAnswer:
 
 
 def asked(headers: Mapping[str, str], ip: str | None, configured: Mapping[str, str]) -> Request:
-    """`headers` in lower case. Raises: InvalidArgument where the gateway's configuration is wrong."""
-    unknown = configured.keys() - _SETTINGS
+    """`headers` in lower case. A setting that is there but empty is wrong too: what it should have asked for is lost.
+    Raises: InvalidArgument where the gateway's configuration is wrong."""
+    unknown = configured.keys() - _ASKED
     if unknown:
         told = tuple({"field": "(unknown setting)", "problem": "is none of a gateway's"} for _ in unknown)
         raise InvalidArgument("The gateway's configuration is wrong.", code="INVALID_FIELD", fields=told)
     payload: dict[str, Any] = {"key": _presented(headers), "ip": ip}
-    payload |= {name: configured[name] for name in _ASKED if configured.get(name)}
-    return as_request(ValidateRequest, payload)
+    return as_request(ValidateRequest, payload | dict(configured))
 
 
 def answer(
-    reply: ValidateReply, headers: Iterable[str], configured: Mapping[str, str], correlation_id: str
+    reply: ValidateReply, correlation_id: str, headers: Iterable[str] = (), *, remove_key: bool = False
 ) -> GatewayAnswer:
-    """`headers`: the names of those that the client sent."""
+    """`headers`: the names of those that the client sent, for a gateway that takes away what we name."""
     if not reply.valid:
         return refused(_error(reply), correlation_id)
     names = list(headers)
     told = _identity(reply)
     removed = [name for name in names if _IDENTITY.match(name) and name.lower() not in told]
-    if configured.get("remove_key") == "true":
+    if remove_key:
         removed += [name for name in names if name.lower().replace("_", "-") in KEY_HEADERS]
     return GatewayAnswer(200, told, tuple(removed), _sunset(reply))
 
 
 def refused(error: KeyrailError, correlation_id: str) -> GatewayAnswer:
     status = status_of(error)
-    headers = problem_headers(error, status) | {"X-Correlation-ID": correlation_id}
+    headers = problem_headers(error, status) | {"X-Correlation-ID": correlation_id, "X-Keyrail-Code": str(error.code)}
     return GatewayAnswer(status, downstream=headers, body=problem_body(error, status, correlation_id))
+
+
+def for_the_client(error: KeyrailError) -> KeyrailError:
+    """What the client may know of an error: where the gateway itself is at fault, only that there is no answer."""
+    if error.kind in _OURS and isinstance(error, Unavailable):
+        return error
+    log(logging.ERROR, "gateway", code=error.code)
+    return Unavailable(f"the gateway was refused: {error.code}")
 
 
 def _presented(headers: Mapping[str, str]) -> str:

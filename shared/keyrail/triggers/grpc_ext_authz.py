@@ -1,26 +1,22 @@
-"""Envoy's external authorization, envoy.service.auth.v3 over gRPC. docs/grpc.md "Envoy"
+"""Envoy's external authorization, envoy.service.auth.v3 over gRPC. docs/gateways.md "Envoy"
 
 Envoy is the caller: by its own key in `initial_metadata`, or its client certificate. Where we can't decide, or Envoy
 itself is refused, the request is refused with 503: that is no fault of its client.
 """
 
-import logging
 from typing import Any
 
 import grpc
 from google.rpc import code_pb2
 
-from keyrail.domain.errors import KeyrailError, Unavailable
 from keyrail.envoy import auth_pb2, core_pb2
 from keyrail.operations.validate_key import OPERATION
-from keyrail.telemetry import log
 from keyrail.triggers import gateway_decision
 from keyrail.triggers.gateway_decision import GatewayAnswer
 from keyrail.triggers.grpc_api import Handlers
 from keyrail.triggers.grpc_calls import Head, Serving
 
 SERVICE = "envoy.service.auth.v3.Authorization"
-_OURS = ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 _OVERWRITE = core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -37,14 +33,15 @@ class Check:
     def __call__(self, request: Any, context: grpc.ServicerContext) -> bytes:
         attributes = request.attributes
         headers, configured = dict(attributes.request.http.headers), dict(attributes.context_extensions)
+        remove_key = configured.pop("remove_key", None) == "true"
         ip = attributes.source.address.socket_address.address or None
         head = Head(context, self._serving, _trace_of(headers))
         outcome = head.ask(OPERATION, lambda: gateway_decision.asked(headers, ip, configured), self._serving.services)
         reply: Any = outcome.reply
         if outcome.error is not None:
-            answer = gateway_decision.refused(_for_the_client(outcome.error), head.correlation_id)
+            answer = gateway_decision.refused(gateway_decision.for_the_client(outcome.error), head.correlation_id)
         else:
-            answer = gateway_decision.answer(reply, headers, configured, head.correlation_id)
+            answer = gateway_decision.answer(reply, head.correlation_id, headers, remove_key=remove_key)
         data: bytes = _response(answer).SerializeToString()
         return data
 
@@ -52,13 +49,6 @@ class Check:
 def _trace_of(headers: dict[str, str]) -> dict[str, str]:
     """The client's request and this question about it have one correlation id."""
     return {name: headers[name] for name in ("traceparent", "x-correlation-id") if name in headers}
-
-
-def _for_the_client(error: KeyrailError) -> KeyrailError:
-    if error.kind in _OURS and isinstance(error, Unavailable):
-        return error
-    log(logging.ERROR, "gateway", code=error.code)
-    return Unavailable(f"the gateway was refused: {error.code}")
 
 
 def _response(answer: GatewayAnswer) -> Any:

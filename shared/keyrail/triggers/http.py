@@ -52,6 +52,10 @@ def http_function(
 
         modules = [import_module(f"keyrail.operations.{operation}") for operation in operations]
         functions = [HttpFunction(module.OPERATION) for module in modules]
+        if "validate_key" in operations:
+            from keyrail.triggers.forward_auth import ForwardAuth
+
+            functions.append(ForwardAuth())
         return partial(chosen_function, functions), services or process_services
 
     def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:

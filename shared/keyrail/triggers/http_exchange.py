@@ -92,7 +92,7 @@ class _Exchange:
     def credential(self) -> str | None:
         """Raises: InvalidArgument on a wrong route or method, Unauthenticated on a header that can't be read."""
         request, operation = self._request, self._function.operation
-        if _holds_key(request.path) or _holds_key(unquote(request.query)):
+        if holds_key(request.path) or holds_key(unquote(request.query)):
             text = "A key was sent in the URL, where servers log it. Rotate it, and send it in a header or the body."
             raise InvalidArgument(text, code="KEY_IN_URL")
         match = self._function.route.fullmatch(request.path)
@@ -118,13 +118,18 @@ class _Exchange:
         return self._path_fields | {name: value for name, value in headers if value is not None}
 
 
-def _holds_key(text: str) -> bool:
+def holds_key(text: str) -> bool:
     return ANY_KEY.search(text) is not None or holds_imported_key(text)
 
 
 def _from_query(request: HttpRequest) -> dict[str, Any]:
     if request.read_body(MAX_BODY_BYTES + 1):
         raise InvalidArgument("A GET has no body here.", code="MALFORMED_REQUEST")
+    return pairs_of_query(request)
+
+
+def pairs_of_query(request: HttpRequest) -> dict[str, str]:
+    """Raises: InvalidArgument where a name comes twice."""
     try:
         pairs = parse_qsl(request.query, keep_blank_values=True, strict_parsing=bool(request.query), errors="strict")
     except ValueError as error:

@@ -1,0 +1,59 @@
+"""/v1/authorize, which gateways ask over HTTP about each request (nginx, HAProxy, Traefik, Caddy). docs/gateways.md
+
+The query of the URL that the gateway is configured to ask says what the route needs; a client has no part in it. The
+client's own credential comes under its own names, the gateway's key in X-Keyrail-Gateway-Key, and the client's address
+in X-Real-IP: all but the credential must be set by the gateway, whatever the client sent under these names.
+"""
+
+import re
+from urllib.parse import unquote
+
+from keyrail.domain.errors import InvalidArgument
+from keyrail.domain.fields import Request
+from keyrail.operations.validate_key import OPERATION
+from keyrail.ports import Services
+from keyrail.telemetry import choose_correlation_id
+from keyrail.triggers import gateway_decision
+from keyrail.triggers.dispatch import Call, Outcome, dispatch
+from keyrail.triggers.gateway_decision import KEY_HEADERS, GatewayAnswer
+from keyrail.triggers.http_exchange import HttpFunction, holds_key, pairs_of_query
+from keyrail.triggers.http_messages import HttpReply, HttpRequest
+
+PATH = "/v1/authorize"
+GATEWAY_KEY = "x-keyrail-gateway-key"
+CLIENT_ADDRESS = "x-real-ip"
+
+
+class ForwardAuth(HttpFunction):
+    """Takes any method, since some gateways pass on the client's, and reads no body: it is not for us."""
+
+    def __init__(self) -> None:
+        super().__init__(OPERATION)
+        self.route = re.compile(re.escape(PATH))
+
+    def answer(self, request: HttpRequest, services: Services) -> HttpReply:
+        correlation_id = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
+        call = Call(correlation_id, lambda: _gateways_key(request), request.ip, lambda: _asked(request))
+        answer = _answer(dispatch(self.operation, call, services), correlation_id)
+        told = {"Cache-Control": "no-store", "X-Correlation-ID": correlation_id, **answer.upstream, **answer.downstream}
+        return HttpReply(answer.status, answer.body, told)
+
+
+def _gateways_key(request: HttpRequest) -> str | None:
+    """None also where the gateway sends an empty one, as some do that were given none.
+
+    Raises: InvalidArgument on a key in the query, where servers log it."""
+    if holds_key(unquote(request.query)):
+        raise InvalidArgument("A key was sent in the URL. Rotate it.", code="KEY_IN_URL")
+    return request.header(GATEWAY_KEY) or None
+
+
+def _asked(request: HttpRequest) -> Request:
+    presented = {name: text for name in KEY_HEADERS if (text := request.header(name)) is not None}
+    return gateway_decision.asked(presented, request.header(CLIENT_ADDRESS), pairs_of_query(request))
+
+
+def _answer(outcome: Outcome, correlation_id: str) -> GatewayAnswer:
+    if outcome.error is not None:
+        return gateway_decision.refused(gateway_decision.for_the_client(outcome.error), correlation_id)
+    return gateway_decision.answer(outcome.reply, correlation_id)  # type: ignore[arg-type]  # validate_key's own

@@ -1,0 +1,280 @@
+"""Real gateways with the files of infra/gateways before real functions: one decision, whichever gateway asks."""
+
+import http.client
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+import grpc
+import pytest
+from canary import Canary
+from deployed import Deployment, Instance
+from gateway_smuggling import CORPUS, let_in, send
+from gateway_vectors import NEEDS, Row, States, wait_until_expired
+from gateway_world import Gateway, Seen, certificates, echo_service, envoy
+from grpc_container import Client, Load, running, wait_until
+from http_api import Api, Key
+from http_gateways import NAMES, HttpGateway, http_gateway
+
+from keyrail.dev.openbao import OpenBao
+
+GATEWAYS = pytest.mark.parametrize("name", NAMES)
+MANAGEMENT = ("issue_key", "rotate", "revoke_key", "update_key")
+
+
+@pytest.fixture(scope="module")
+def world(own_vault: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    made = Deployment(own_vault, tmp_path_factory.mktemp("gateways"), canary)
+    try:
+        made.start(*MANAGEMENT, "validate_key", "validate_key")
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def api(world: Deployment) -> Api:
+    return world.api
+
+
+@pytest.fixture(scope="module")
+def validators(world: Deployment) -> list[Instance]:
+    return world.all_of("validate_key")
+
+
+@pytest.fixture(scope="module")
+def seen() -> list[Seen]:
+    """What reached the service behind all gateways."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def service(seen: list[Seen]) -> Iterator[int]:
+    with echo_service(seen) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def gateways(
+    world: Deployment, service: int, validators: list[Instance], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, HttpGateway]]:
+    key = world.api.of_tenant("system").issue(scopes=["keys:validate"])
+    ports = [instance.function.port for instance in validators]
+    with ExitStack() as stack:
+        made = {
+            name: stack.enter_context(http_gateway(name, tmp_path_factory.mktemp(name), ports, service, key.text))
+            for name in NAMES
+        }
+        yield made
+    for gateway in made.values():
+        world.canary.search(f"{gateway.name}'s log", gateway.log.read_text(errors="replace"))
+
+
+# -- one set of vectors ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rows(api: Api, validators: list[Instance]) -> list[Row]:
+    """Limits are used up at each instance, since each counts for itself."""
+    states = States(api)
+    for key in states.limited:
+        for instance in validators:
+            assert api.code_of(key.text, at=instance.url) == "VALID"
+    wait_until_expired()
+    made = states.rows()
+    assert len(made) > 500
+    return made
+
+
+def test_the_vectors_are_what_validate_says(api: Api, rows: list[Row], validators: list[Instance]) -> None:
+    def code_of(row: Row, at: str) -> str:
+        return api.code_of(str(row.key), at=at, ip="127.0.0.1", **NEEDS[row.path])
+
+    asked = {(row.key, row.path): row for row in rows if row.key is not None}
+    assert [row.name for row in asked.values() for at in validators if code_of(row, at.url) != row.code] == []
+
+
+@GATEWAYS
+def test_every_gateway_decides_as_validate_does(gateways: dict[str, HttpGateway], rows: list[Row], name: str) -> None:
+    started = time.monotonic()
+    wrong = wrong_rows(gateways[name], rows)
+    print(f"\n{name}: {len(rows)} rows, {len(wrong)} wrong, {time.monotonic() - started:.1f} s")
+    assert wrong == []
+
+
+def test_grpc_and_envoy_decide_alike(
+    world: Deployment, service: int, rows: list[Row], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The container has counters of its own: their keys are used up there first. Envoy gets each key spelled in two of
+    the ways, and every message that is out of order."""
+    tls, folder = tmp_path_factory.mktemp("tls"), tmp_path_factory.mktemp("envoy")
+    with running(world) as plain, grpc.insecure_channel(plain.address) as channel:
+        client = Client(channel, world.admin_key)
+        asked = {(row.key, row.path): row for row in rows if row.key is not None}
+        use_up(rows, lambda key: client.code_of(key))
+        codes = {row.name: client.code_of(str(row.key), ip="127.0.0.1", **NEEDS[row.path]) for row in asked.values()}
+        assert codes == {row.name: row.code for row in asked.values()}
+    with running(world, **certificates(tls)) as container, envoy(folder, tls, [container], service) as gateway:
+        use_up(rows, lambda key: gateway.get("/any", ("X-API-Key", key)))
+        assert (
+            wrong_rows(gateway, [row for row in rows if row.name.endswith(("Bearer", "forged")) or not row.key]) == []
+        )
+
+
+def use_up(rows: list[Row], ask: Callable[[str], object]) -> None:
+    for key in {str(row.key) for row in rows if row.name.startswith("used up")}:
+        ask(key)
+
+
+def wrong_rows(gateway: Gateway, rows: list[Row]) -> list[str]:
+    return [fault for row in rows if (fault := row.wrong(gateway.get(row.path, *row.headers)))]
+
+
+def test_a_retiring_keys_client_is_told(gateways: dict[str, HttpGateway], api: Api) -> None:
+    """All but Traefik, which hands nothing of such an answer to the client."""
+    made = api.issue()
+    api.rotate(made.key_id, grace_seconds=600).ok()
+    for name in ("nginx", "haproxy", "caddy"):
+        headers = gateways[name].get("/any", ("X-API-Key", made.text)).headers
+        assert (headers.get("deprecation", "")[:1], headers.get("sunset", "")[-3:]) == ("@", "GMT"), name
+        fresh = gateways[name].get("/any", ("X-API-Key", api.issue().text)).headers
+        assert not {"deprecation", "sunset"} & fresh.keys(), name
+
+
+@GATEWAYS
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_a_body_and_a_query_reach_the_service_as_they_were_sent(
+    gateways: dict[str, HttpGateway], api: Api, seen: list[Seen], name: str, chunked: bool
+) -> None:
+    key, path = api.issue(), "/infer/v2?file=..%2f..%2fa//b&x=%69"
+    seen.clear()
+    connection = http.client.HTTPConnection("127.0.0.1", gateways[name].port, timeout=20)
+    body = iter([b"x" * 50_000] * 4) if chunked else b"x" * 200_000
+    connection.request("POST", path, body, {"X-API-Key": key.text}, encode_chunked=chunked)
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert [(each.path, each.body_bytes) for each in seen] == [(path, 200_000)]
+
+
+# -- nothing is let in that should not be -----------------------------------------------------------------------------
+
+
+@GATEWAYS
+def test_nothing_gets_in_beside_the_decision(
+    gateways: dict[str, HttpGateway], api: Api, seen: list[Seen], name: str
+) -> None:
+    made = api.issue(scopes=[])
+    faults: dict[str, list[str]] = {}
+    for title, request in CORPUS.items():
+        seen.clear()
+        answer = send(gateways[name].port, request, made.text)
+        if found := let_in(seen, made.key_id):
+            faults[title] = [*found, answer[:60].decode("latin-1")]
+    assert faults == {}
+    assert gateways[name].get("/any", ("X-API-Key", made.text)).status == 200
+
+
+# -- one after another: restarts --------------------------------------------------------------------------------------
+
+
+def test_a_rolling_restart_behind_nginx_fails_no_request(
+    gateways: dict[str, HttpGateway], api: Api, validators: list[Instance]
+) -> None:
+    made, nginx = api.issue(), gateways["nginx"]
+    balancer = f"http://127.0.0.1:{nginx.balancer_port}"
+
+    def ask() -> str:
+        return f"{nginx.get('/infer', ('X-API-Key', made.text)).status} {api.code_of(made.text, at=balancer)}"
+
+    with Load(ask, threads=2) as load:
+        for instance in validators:
+            load.wait_for(50)
+            instance.function.process.ask_to_stop()
+            wait_until(lambda instance=instance: not instance.function.process.is_running())  # type: ignore[misc]
+            load.wait_for(20)
+            instance.restart()
+        load.wait_for(50)
+    print(f"\nrolling restart: {dict(load.outcomes)}")
+    assert set(load.outcomes) == {"200 VALID"}
+
+
+# -- nothing passes where Keyrail can't answer ------------------------------------------------------------------------
+
+
+def answers_of(gateways: dict[str, HttpGateway], key: Key) -> dict[str, tuple[int, str, str | None]]:
+    """Status, code and Retry-After of each gateway, asked side by side."""
+
+    def ask(gateway: HttpGateway) -> tuple[int, str, str | None]:
+        answer = gateway.get("/any", ("X-API-Key", key.text))
+        code = answer.code if answer.text.startswith("{") else ""
+        return answer.status, code, answer.headers.get("retry-after")
+
+    with ThreadPoolExecutor(len(gateways)) as pool:
+        return dict(zip(gateways, pool.map(ask, gateways.values()), strict=True))
+
+
+def test_a_lost_vault_is_keyrails_own_503(gateways: dict[str, HttpGateway], api: Api, world: Deployment) -> None:
+    made = api.issue()
+    world.vault.kill()
+    try:
+        assert answers_of(gateways, made) == dict.fromkeys(NAMES, (503, "UNAVAILABLE", "1"))
+    finally:
+        world.vault.start()
+    wait_until(lambda: {answer[0] for answer in answers_of(gateways, made).values()} == {200})
+
+
+@contextmanager
+def stopped(instances: list[Instance]) -> Iterator[None]:
+    """They take connections and answer nothing."""
+    pids = [instance.function.process.pid for instance in instances]
+    for pid in pids:
+        os.killpg(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.killpg(pid, signal.SIGCONT)
+
+
+def test_a_keyrail_that_does_not_answer_lets_nothing_pass(
+    gateways: dict[str, HttpGateway], api: Api, validators: list[Instance]
+) -> None:
+    made = api.issue()
+    started = time.monotonic()
+    with stopped(validators):
+        answers = answers_of(gateways, made)
+    seconds = time.monotonic() - started
+    print(f"\nno answer: {answers} after {seconds:.1f} s")
+    assert {name: answer[0] for name, answer in answers.items()} == dict.fromkeys(NAMES, 503)
+    assert seconds < 10
+    wait_until(lambda: {answer[0] for answer in answers_of(gateways, made).values()} == {200})
+
+
+def test_a_keyrail_that_is_away_lets_nothing_pass(
+    gateways: dict[str, HttpGateway], api: Api, validators: list[Instance]
+) -> None:
+    made = api.issue()
+    for instance in validators:
+        instance.kill()
+    try:
+        answers = answers_of(gateways, made)
+        print(f"\naway: {answers}")
+        assert {name: answer[0] for name, answer in answers.items()} == dict.fromkeys(NAMES, 503)
+    finally:
+        for instance in validators:
+            instance.restart()
+    wait_until(lambda: {answer[0] for answer in answers_of(gateways, made).values()} == {200})
+
+
+@GATEWAYS
+def test_a_path_that_is_open_asks_nobody(gateways: dict[str, HttpGateway], name: str) -> None:
+    assert gateways[name].get("/healthz").status == 200
+
+
+def test_no_gateways_key_lies_in_its_configuration() -> None:
+    from http_gateways import FILES
+
+    assert not [file for file in FILES.iterdir() if "krl_" in file.read_text()]
