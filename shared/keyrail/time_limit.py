@@ -5,8 +5,6 @@ and each of its few requests has a deadline of its own.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 from keyrail.domain.errors import DeadlineExceeded
@@ -14,13 +12,20 @@ from keyrail.domain.errors import DeadlineExceeded
 _ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)  # by time.monotonic
 
 
-@contextmanager
-def reading_until(ends_at: float | None) -> Iterator[None]:
-    token = _ends_at.set(ends_at)
-    try:
-        yield
-    finally:
-        _ends_at.reset(token)
+class reading_until:
+    """Reads as a function; one made of a generator would cost ten times as much."""
+
+    __slots__ = ("_at", "_token")
+
+    def __init__(self, ends_at: float) -> None:
+        """`ends_at` by time.monotonic."""
+        self._at = ends_at
+
+    def __enter__(self) -> None:
+        self._token = _ends_at.set(self._at)
+
+    def __exit__(self, *_: object) -> None:
+        _ends_at.reset(self._token)
 
 
 def require_time_left() -> None:

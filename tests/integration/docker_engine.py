@@ -151,7 +151,7 @@ def _base_archive() -> Path:
 
 
 def _fill_wheelhouse(folder: Path) -> None:
-    files = [f"--requirement={ROOT / 'constraints' / name}" for name in ("deploy.txt", "build.txt")]
+    files = [f"--requirement={ROOT / 'constraints' / name}" for name in ("deploy.txt", "grpc.txt", "build.txt")]
     options = ["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", "--python-version=3.11"]
     _quiet(sys.executable, "-m", "pip", "download", *options, *files, f"--dest={folder}")
 

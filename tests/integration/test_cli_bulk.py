@@ -127,6 +127,12 @@ class TestRotate:
         assert codes(system, [*new.values(), *(key["key"] for key in prod)]) == {"VALID"}
         assert not any(key in done.stdout + done.stderr for key in new.values())
 
+        for report in ((), ("--report", str(tmp_path / "a-new-report"))):
+            again = system.cli("rotate", *chosen, "--yes", "--new-keys", str(file), *report)
+            assert (again.returncode, "is there already" in again.stderr) == (2, True)
+        assert not (tmp_path / "a-new-report").exists()
+        nowhere = system.cli("rotate", *chosen, "--yes", "--new-keys", str(tmp_path / "nowhere" / "new-keys"))
+        assert (nowhere.returncode, "can't be written" in nowhere.stderr) == (2, True)
         again = system.cli("rotate", *chosen, "--yes", "--new-keys", str(file))
         assert (again.returncode, "is there already" in again.stderr) == (2, True)
         in_grace = system.cli("rotate", *chosen, "--yes", "--new-keys", str(tmp_path / "others"))
@@ -179,7 +185,7 @@ class TestRotate:
         command += ("--new-keys", str(file))
 
         def interrupted(path: Path, line: dict[str, Any]) -> None:
-            if path == file and file.exists():
+            if path == file and lines_of(file):
                 raise KeyboardInterrupt
             append_line(path, line)
 

@@ -159,3 +159,31 @@ class TestConfig:
         got = system.cli("config", "get", "models/key", "--tenant", "acme", "--raw").stdout
         assert ANY_KEY.fullmatch(got)
         assert got == key
+
+
+def test_a_schedule_is_set_changed_and_taken_away(system: Running) -> None:
+    given = ["--tenant", "paced", "--owner", "ml-team", "--name", "a key", "--grace", "10m"]
+    made = json.loads(system.cli("issue", *given, "--sink", "vault:paced/app", "--rotate-every", "1h", "--json").stdout)
+
+    def rotation(*options: str) -> dict[str, Any]:
+        told = system.cli("update", made["key_id"], *options, "--json")
+        assert told.returncode == 0, told.stderr
+        return {name: json.loads(told.stdout)["rotation"].get(name) for name in made["rotation"] if name != "next_at"}
+
+    expected = {name: value for name, value in made["rotation"].items() if name != "next_at"}
+    assert (expected["interval_seconds"], expected["sink"], expected["grace_seconds"]) == (3600, "vault:paced/app", 600)
+    assert rotation("--rotate-every", "2h") == expected | {"interval_seconds": 7200}
+    assert rotation("--grace", "5m", "--silent", "2m")["sink"] == "vault:paced/app"
+    assert rotation("--clear", "schedule") == expected | {
+        "grace_seconds": 300,
+        "interval_seconds": None,
+        "sink": None,
+    }
+
+
+def test_a_schedule_without_a_sink_is_refused(system: Running) -> None:
+    refused = system.cli(
+        "issue", "--tenant", "paced", "--owner", "o", "--name", "n", "--rotate-every", "1d", "--grace", "1h"
+    )
+    assert refused.returncode == 2
+    assert "interval_seconds needs a sink" in refused.stderr

@@ -116,6 +116,14 @@ def test_two_credentials_are_no_way_around(gateway: Gateway, admin: Client) -> N
     assert (answer.status, answer.code) == (401, "MALFORMED")
 
 
+def test_no_connection_header_takes_the_identity_away(gateway: Gateway, admin: Client) -> None:
+    """RFC 9110 section 7.6.1: what Connection names is dropped by the next hop; what we set must not be."""
+    made = admin.issue(scopes=["ml:infer"])
+    answer = gateway.get("/infer", bearer(made.key), ("Connection", "close, X-Keyrail-Tenant, X-Keyrail-Key-Id"))
+    told = dict(answer.passed_on)
+    assert (told["x-keyrail-tenant"], told["x-keyrail-key-id"]) == ("acme", made.record.key_id)
+
+
 def test_a_client_can_not_say_where_it_comes_from(gateway: Gateway, admin: Client) -> None:
     made = admin.issue(scopes=["ml:infer"], context={"cidrs": ["10.0.0.0/8"], "audiences": ["inference"]})
     answer = gateway.get("/infer", bearer(made.key), ("X-Forwarded-For", "10.0.0.1"), ("X-Real-IP", "10.0.0.1"))

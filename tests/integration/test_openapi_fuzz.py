@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,13 @@ from keyrail.operations.operation import Operation
 from keyrail.ports import Services
 from keyrail.settings import load_settings
 
-SETTINGS = {"KEYRAIL_STORE": "memory", "KEYRAIL_FEED_POLL": "inline", "KEYRAIL_FEED_POLL_SECONDS": "0.001"}
+SETTINGS = {
+    "KEYRAIL_STORE": "memory",
+    "KEYRAIL_FEED_POLL": "inline",
+    "KEYRAIL_FEED_POLL_SECONDS": "0.001",
+    "KEYRAIL_IMPORTED_PREFIXES": "sk-",
+}
+KEYS = count()
 FIXED = {
     "derandomize": True,  # the same requests in every run
     "database": None,
@@ -35,7 +42,7 @@ FIXED = {
 }
 
 BEYOND_THE_DOCUMENT = re.compile(  # what JSON Schema can't say of a request that it calls valid
-    r"BAD_CURSOR|UNKNOWN_ROLE|ETAG_MISMATCH|INVALID_ARGUMENT|LIFETIME_TOO_LONG"
+    r"BAD_CURSOR|UNKNOWN_ROLE|ETAG_MISMATCH|INVALID_ARGUMENT|NOT_IMPORTABLE|LIFETIME_TOO_LONG"
     r"|A scope expression .*"
     r"|must be an IPv4 or IPv6 network without host bits, like 10.0.0.0/8"
     r"|has more than 4096 bytes as JSON"
@@ -73,7 +80,7 @@ def gateway(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iter
 
 @cache
 def _route(operation: Operation) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\{\w+\}", r"(?!validate$)[^/]+", operation.path))
+    return re.compile(re.sub(r"\{\w+\}", r"(?!(?:validate|import)$)[^/]+", operation.path))
 
 
 schema = schemathesis.openapi.from_dict(yaml.safe_load(Path("docs/openapi.yaml").read_text(encoding="utf-8")))
@@ -123,10 +130,13 @@ def is_beyond_the_document(response: schemathesis.Response) -> bool:
 def make_it_succeed(case: schemathesis.Case) -> None:
     """A request that is right by the document may ask for what this deployment has not; here it does not."""
     match case.operation.definition.raw["operationId"], case.body:
-        case "issue_key", dict(body):
+        case "issue_key" | "import_key" as operation, dict(body):
             for name in ("roles", "context", "expires_at", "not_before", "lifetime_seconds", "rotation"):
                 body.pop(name, None)
             body["tenant"] = "acme"
+            if operation == "import_key":
+                body.pop("key", None)
+                body["sha256"] = f"{next(KEYS):064x}"  # each import is one of a new key, as each issue is
         case "update_key", _:
             (case.headers or {}).pop("If-Match", None)
 
@@ -162,7 +172,7 @@ def test_a_validation_of_keys_that_are_there(services: Services) -> None:
 
 
 def test_sequences(services: Services) -> None:
-    """Issue, and then whatever the links lead to: get, rotate, update, revoke, in any order."""
+    """Issue or import, and then whatever the links lead to: get, rotate, update, revoke, in any order."""
 
     class Life(schema.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from keyrail.triggers import cli_bulk
 from keyrail.triggers.cli_bulk import MAX_AWAY_IN_A_ROW, Bulk
-from keyrail.triggers.cli_report import Report
+from keyrail.triggers.cli_report import CannotWrite, Report
 from keyrail.triggers.cli_root import REFUSED, UNAVAILABLE, CliError
 
 TRIES = 1 + len(cli_bulk.PAUSES_SECONDS)
@@ -80,6 +80,12 @@ def test_where_nobody_answers_any_more_the_rest_is_left(tmp_path: Path) -> None:
     assert (code, bulk.counts["done before"], bulk.counts["done"]) == (0, 2, 7)
 
 
+def test_sinks_that_fail_stop_no_key_of_another_sink(pauses: list[float]) -> None:
+    service = Service(**{key: [away("DELIVERY_FAILED")] for key in "abcd"})
+    code, bulk = run(service, *"abcde")
+    assert (code, bulk.counts["failed"], bulk.counts["done"], pauses) == (REFUSED, 4, 1, [])
+
+
 def test_one_answer_in_between_and_it_goes_on() -> None:
     service = Service(**{key: [away()] * TRIES for key in ("a", "b", "d", "e")})
     code, bulk = run(service, *"abcdef")
@@ -93,6 +99,14 @@ def test_what_is_wrong_with_the_callers_own_key_stops_all(code: str, capsys: pyt
         run(service, "a", "b", "c")
     assert service.calls == ["a", "b"]
     assert capsys.readouterr().out == "done  1\nleft  2\n"
+
+
+def test_where_nothing_can_be_noted_nothing_more_is_done(tmp_path: Path) -> None:
+    """Such as a new secret that finds no room on the disk."""
+    service = Service(b=[CannotWrite("no space left")])
+    with pytest.raises(CannotWrite):
+        run(service, "a", "b", "c")
+    assert service.calls == ["a", "b"]
 
 
 def test_interrupted_it_says_what_is_left(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import pytest
 from deployment import UNKNOWN_ID, Deployment
 from google.protobuf.empty_pb2 import Empty
 from grpc_client import SECONDS, GrpcClient, refusal_of, serving
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from keyrail.triggers.grpc_health import MAX_WATCHERS
 from keyrail.v1 import keys_pb2, keys_pb2_grpc
 
 WAIT = "/test.Test/Wait"
@@ -49,17 +51,22 @@ def test_metadata_over_its_limit_is_refused(grpc_client: GrpcClient) -> None:
 
 
 def test_calls_beyond_threads_and_waiting_ones_are_refused_at_once(deployment: Deployment) -> None:
-    env = {"KEYRAIL_GRPC_THREADS": "2", "KEYRAIL_GRPC_WAITING": "1"}
+    threads, waiting, beyond = 2, 1, 20
+    env = {"KEYRAIL_GRPC_THREADS": str(threads), "KEYRAIL_GRPC_WAITING": str(waiting)}
     with held_calls(deployment, **env) as (client, release, begun):
+        taken = threads + waiting + MAX_WATCHERS  # nobody watches: these places serve waiting calls
         rpc = client.channel.unary_unary(WAIT)
-        held = [rpc.future(b"", timeout=SECONDS) for _ in range(3)]
-        for _ in range(2):
+        calls = [rpc.future(b"", timeout=SECONDS) for _ in range(taken + beyond)]
+        for _ in range(threads):
             assert begun.acquire(timeout=SECONDS)
-        ends_at = time.monotonic() + SECONDS
-        while client.refused("validate_key", key="x").status is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-            assert time.monotonic() < ends_at  # the third may not have arrived yet
+        ends_at = time.monotonic() + SECONDS / 2
+        while sum(each.done() for each in calls) < beyond:
+            assert time.monotonic() < ends_at
+            time.sleep(0.01)
+        refused = [each for each in calls if each.done()]
+        assert {each.code() for each in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
         release.set()
-        assert [each.result() for each in held] == [b""] * 3
+        assert [each.result() for each in calls if each not in refused] == [b""] * taken
         assert client.validate("x").code == "MALFORMED"
 
 
@@ -117,6 +124,46 @@ def asking(keys: list[str], ended: threading.Event) -> Iterator[keys_pb2.Validat
     for key in keys:
         yield keys_pb2.ValidateStreamRequest(presented={"key": key})
     assert ended.wait(SECONDS)
+
+
+def test_streams_of_all_kinds_share_their_places(deployment: Deployment) -> None:
+    with serving(deployment, KEYRAIL_GRPC_THREADS="2") as client:
+        ended = threading.Event()
+        stub = keys_pb2_grpc.KeyServiceStub(client.channel)
+        first = stub.ValidateStream(asking(["x"], ended), metadata=client.bearer(deployment.admin))
+        assert next(first).verdict.code == "MALFORMED"
+        other = reflection_pb2_grpc.ServerReflectionStub(client.channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            next(other.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")])))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        ended.set()
+        assert list(first) == []
+
+
+def test_watchers_keep_no_call_out(deployment: Deployment) -> None:
+    with serving(deployment, KEYRAIL_GRPC_THREADS="2", KEYRAIL_GRPC_WAITING="1") as client:
+        stub = health_pb2_grpc.HealthStub(client.channel)
+        watched = [stub.Watch(health_pb2.HealthCheckRequest()) for _ in range(MAX_WATCHERS)]
+        assert [next(each).status for each in watched] == [health_pb2.HealthCheckResponse.SERVING] * MAX_WATCHERS
+        with pytest.raises(grpc.RpcError) as caught:
+            next(stub.Watch(health_pb2.HealthCheckRequest()))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert client.validate("x").code == "MALFORMED"
+        for each in watched:
+            each.cancel()
+        ends_at = time.monotonic() + SECONDS
+        while not _can_watch(stub):
+            assert time.monotonic() < ends_at
+
+
+def _can_watch(stub: Any) -> bool:
+    watching = stub.Watch(health_pb2.HealthCheckRequest())
+    try:
+        return bool(next(watching).status == health_pb2.HealthCheckResponse.SERVING)
+    except grpc.RpcError:
+        return False
+    finally:
+        watching.cancel()
 
 
 def test_reflection_streams_are_counted_too(deployment: Deployment) -> None:

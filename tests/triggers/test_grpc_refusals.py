@@ -10,7 +10,6 @@ from deployment import ADMIN, UNKNOWN_ID, Deployment, unavailable
 from google.protobuf import struct_pb2
 from grpc_client import GrpcClient, refusal_of, serving
 
-from conftest import Output
 from keyrail.domain.key_format import ANY_KEY
 from keyrail.v1 import keys_pb2
 
@@ -88,7 +87,7 @@ def test_a_used_up_caller_is_told_when_to_come_back(grpc_client: GrpcClient) -> 
 
 
 def test_a_defect_tells_nothing_but_its_correlation_id(
-    grpc_client: GrpcClient, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, output: Output
+    grpc_client: GrpcClient, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, output: Any
 ) -> None:
     monkeypatch.setattr(type(deployment.services.keys), "list_ids", lambda *_: 1 // 0)
     refused = grpc_client.refused("list_keys", tenant="acme", sent=[("x-correlation-id", "a-defect-of-ours")])
@@ -191,7 +190,7 @@ def test_validation_open_to_all_asks_no_key(deployment: Deployment) -> None:
         assert client.refused("get_key", by=None, key_id=UNKNOWN_ID).code == "MISSING"
 
 
-def test_no_line_of_the_log_holds_a_key(grpc_client: GrpcClient, output: Output) -> None:
+def test_no_line_of_the_log_holds_a_key(grpc_client: GrpcClient, output: Any) -> None:
     made = grpc_client.issue()
     grpc_client.validate(made.key)
     sent_as_bytes(grpc_client, b"\xff" + made.key.encode())

@@ -116,7 +116,8 @@ class OpenBao:
         for _ in range(5):
             if chosen_here:
                 (self._port,) = free_ports(1)
-            (self._cluster_port,) = free_ports(1)
+            if chosen_here or not self._cluster_port:
+                (self._cluster_port,) = free_ports(1)  # kept over a restart: other nodes know us by it
             self._launch()
             try:
                 return self._wait_until(self._is_listening)

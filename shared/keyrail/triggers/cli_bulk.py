@@ -14,7 +14,7 @@ import click
 from keyrail.domain.decisions import Code
 from keyrail.triggers.cli_options import as_json, require_yes
 from keyrail.triggers.cli_output import echo_json, echo_record, echo_table
-from keyrail.triggers.cli_report import FAILED, Report
+from keyrail.triggers.cli_report import FAILED, CannotWrite, Report
 from keyrail.triggers.cli_root import REFUSED, UNAVAILABLE, CliError
 
 PAUSES_SECONDS = (0.5, 2.0)  # before a call that got no answer is repeated
@@ -75,11 +75,11 @@ class Bulk:
             outcome, facts = _repeated(lambda: act(item))
             self._away_in_a_row = 0
         except CliError as error:
-            if error.code in _OF_THE_CALLER:
+            if isinstance(error, CannotWrite) or error.code in _OF_THE_CALLER:
                 raise
             outcome, facts = FAILED, {"code": error.code or "NO_ANSWER"}
             self.failures.append((key_id, facts["code"]))
-            self._away_in_a_row = self._away_in_a_row + 1 if error.exit_code == UNAVAILABLE else 0
+            self._away_in_a_row = self._away_in_a_row + 1 if _is_away(error) else 0
         self.counts[outcome] += 1
         if self._report is not None:
             self._report.add(key_id, outcome, **facts)
@@ -109,12 +109,17 @@ def show_keys(keys: Sequence[dict[str, Any]]) -> None:
         echo_table(columns, [[key.get(column) for column in columns] for key in keys])
 
 
+def _is_away(error: CliError) -> bool:
+    """The service or its store; one key's sink says nothing of the next."""
+    return error.exit_code == UNAVAILABLE and error.code != "DELIVERY_FAILED"
+
+
 def _repeated(act: Callable[[], tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
     for pause_seconds in PAUSES_SECONDS:
         try:
             return act()
         except CliError as error:
-            if error.exit_code != UNAVAILABLE and error.code != "RATE_LIMITED":
+            if not _is_away(error) and error.code != "RATE_LIMITED":
                 raise
             pause_seconds = min(error.retry_after_seconds or pause_seconds, LONGEST_PAUSE_SECONDS)
         time.sleep(pause_seconds)

@@ -15,7 +15,7 @@ from keyrail.triggers.cli_bulk import Bulk, ask_before, show_keys
 from keyrail.triggers.cli_client import Api
 from keyrail.triggers.cli_due import listed
 from keyrail.triggers.cli_keys import set_ones
-from keyrail.triggers.cli_report import Report, append_line, new_run_id, whole_lines
+from keyrail.triggers.cli_report import Report, append, append_line, new_run_id, whole_lines
 from keyrail.triggers.cli_root import USAGE, CliError
 
 Key = dict[str, Any]
@@ -57,13 +57,15 @@ def rotate_all(
     """The exit code. A run that was cut off repeats a key under the same Idempotency-Key, which replaces the secret
     that reached nobody (docs/operations/rotate.md)."""
     query, fits = _chosen(filters)
-    report = _report(report_file, {"rotate": sorted(filters), "grace": grace}, dry_run)
+    _require_new(new_keys, report_file)
+    command = {"rotate": sorted(filters), "grace": grace, "new_keys": str(new_keys)}
+    report = _report(report_file, command, dry_run)
     found = [key for key in listed(api, query) if fits(key)]
     chosen = [key for key in found if new_keys is not None or key["rotation"].get("sink")]
     if dry_run:
         show_keys(chosen)
         return 0
-    if new_keys is not None:
+    if new_keys is not None and report is not None:
         _take_note_of(new_keys, report)
     bulk = Bulk("rotating", report, _key_id)
     bulk.skip(len(found) - len(chosen), "without a sink")
@@ -82,6 +84,8 @@ def rotate_all(
         return "rotated", facts
 
     ask_before(f"Rotate {len(keys)} keys?", len(keys), ask)
+    if new_keys is not None:
+        append(new_keys, b"")  # that it can be written shows before the first key is rotated
     return bulk.run(keys, act)
 
 
@@ -126,14 +130,17 @@ def _chosen(filters: tuple[str, ...]) -> tuple[dict[str, str], Callable[[Key], b
     return query, fits
 
 
-def _take_note_of(file: Path, report: Report | None) -> None:
+def _require_new(new_keys: Path | None, report_file: Path | None) -> None:
+    """Unless a run that was cut off goes on. Raises: CliError."""
+    is_going_on = report_file is not None and report_file.exists()
+    if new_keys is not None and new_keys.exists() and not is_going_on:
+        advice = "Name a new file; or give the --report of the run that was cut off, to go on with it."
+        raise CliError(f"{new_keys} is there already.", advice=advice, exit_code=USAGE)
+
+
+def _take_note_of(file: Path, report: Report) -> None:
     """A key that stands in `file` is done, even where the run was cut off before it noted that. A line that was cut
     is left out: its key is rotated again. Raises: CliError."""
-    if not file.exists():
-        return
-    if report is None or report.is_new:
-        advice = "Name a new file; or give --report to go on with a run that was cut off."
-        raise CliError(f"{file} is there already.", advice=advice, exit_code=USAGE)
     for line in whole_lines(file):
         key_id = str(json.loads(line)["key_id"])
         if key_id not in report.done:

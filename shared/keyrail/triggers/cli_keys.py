@@ -19,6 +19,7 @@ from keyrail.triggers.cli_options import (
     many_options,
     pairs,
     require_one,
+    rotation_options,
 )
 from keyrail.triggers.cli_output import echo_json, echo_record
 
@@ -39,17 +40,17 @@ SHOWN_ONCE = "This key is shown this once and kept nowhere. Store it now."
 @click.option("--audience", "audiences", multiple=True, help="Usable for these services only; may be repeated.")
 @click.option("--rate", type=LIMIT, help="Uses in a time, like 100/1m.")
 @click.option("--quota", type=LIMIT, help="Like --rate, over a longer time: 100000/30d.")
-@click.option("--grace", type=DURATION, help="How long the old secret lives on after a rotation.")
+@rotation_options
 @click.option("--idempotency-key", help="The same one never makes a second key; chosen for you if left out.")
 @caller_api
 @json_option
 def issue(api: Api, idempotency_key: str | None, **given: Any) -> None:
     """Make a key and show it once."""
-    body = {name: given[name] for name in ("owner", "name", "tenant", "expires_at", "not_before", "rate", "quota")}
+    as_given = ("owner", "name", "tenant", "expires_at", "not_before", "rate", "quota", "rotation")
+    body = {name: given[name] for name in as_given}
     body |= {"scopes": list(given["scopes"]), "roles": list(given["roles"]), "lifetime_seconds": given["lifetime"]}
     body |= {"labels": pairs(given["labels"])}
     body |= {"context": {"cidrs": list(given["cidrs"]), "audiences": list(given["audiences"])}}
-    body |= {"rotation": None if given["grace"] is None else {"grace_seconds": given["grace"]}}
     reply = api.call("POST", "/v1/keys", body=set_ones(body), headers=_idempotent(idempotency_key))
     _show_key(reply)
     if reply.get("replayed"):

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from functools import update_wrapper
+from functools import update_wrapper, wraps
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,38 @@ def pairs(given: tuple[str, ...]) -> dict[str, str]:
     if not all(name and equals for name, equals, _ in split):
         raise click.UsageError("--label takes name=value")
     return {name: value for name, _, value in split}
+
+
+_ROTATION = {
+    "grace_seconds": click.option("--grace", "grace_seconds", type=DURATION, help="How long an old secret lives on."),
+    "max_grace_seconds": click.option(
+        "--max-grace", "max_grace_seconds", type=DURATION, help="The longest grace that a rotation may ask for."
+    ),
+    "interval_seconds": click.option(
+        "--rotate-every", "interval_seconds", type=DURATION, help="Rotate it on a schedule; needs --sink."
+    ),
+    "sink": click.option("--sink", help="Where its consumer reads it, like vault:acme/gateway."),
+    "silent_seconds": click.option(
+        "--silent", "silent_seconds", type=DURATION, help="End a grace early after so long without use."
+    ),
+}
+
+
+ROTATION_FIELDS = tuple(_ROTATION)
+
+
+def rotation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`rotation` of the command: the fields that were given, None without any."""
+
+    @wraps(command)
+    def run(**given: Any) -> Any:
+        fields = {name: given.pop(name) for name in _ROTATION}
+        asked = {name: value for name, value in fields.items() if value is not None}
+        return command(**given, rotation=asked or None)
+
+    for option in reversed(_ROTATION.values()):
+        run = option(run)
+    return run
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,9 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from keyrail.adapters.private_files import PRIVATE_FILE
 from keyrail.triggers.cli_root import USAGE, CliError
 
 FAILED = "failed"
+
+
+class CannotWrite(CliError):
+    """What was done can't be noted: nothing more may be done."""
 
 
 class Report:
@@ -62,17 +67,23 @@ def whole_lines(path: Path) -> list[str]:
         raise CliError(f"{path} can't be read: {type(error).__name__}", exit_code=USAGE) from error
 
 
-def append_line(path: Path, line: dict[str, Any], mode: int = 0o600) -> None:
-    """Whole and on disk when this returns. Raises: CliError."""
+def append_line(path: Path, line: dict[str, Any]) -> None:
+    """Whole and on disk when this returns. Raises: CannotWrite."""
+    append(path, (json.dumps(line) + "\n").encode())
+
+
+def append(path: Path, data: bytes) -> None:
+    """To a file of mode 0600, which is made where there is none. Raises: CannotWrite."""
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE)
         try:
-            os.write(file, (json.dumps(line) + "\n").encode())
+            while data:
+                data = data[os.write(file, data) :]
             os.fsync(file)
         finally:
             os.close(file)
     except OSError as error:
-        raise CliError(f"{path} can't be written: {error.strerror}", exit_code=USAGE) from error
+        raise CannotWrite(f"{path} can't be written: {error.strerror}", exit_code=USAGE) from error
 
 
 def _parsed(line: str, number: int, path: Path) -> dict[str, Any]:

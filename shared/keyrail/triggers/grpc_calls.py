@@ -43,8 +43,8 @@ def _run(at: float, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`seconds`: for a call to wait for a thread, and for one that only reads to end. `streams`: open at once; each
-    holds a thread. `stream_seconds`: the life of one."""
+    """`seconds`: for a call to wait for a thread, and for one that only reads to end. `streams`: open at once, of all
+    kinds; each holds a thread. `stream_seconds`: the life of one."""
 
     seconds: float = 10.0
     streams: int = 4
@@ -58,6 +58,7 @@ class Serving:
     services: Services
     principal_of: PrincipalOf
     limits: Limits
+    streams: "Streams"
 
 
 class Head:
@@ -72,7 +73,7 @@ class Head:
             if name in _OURS:
                 text = str(value)  # bytes only where a name ends in -bin
                 self._metadata[name] = f"{self._metadata[name]}, {text}" if name in self._metadata else text
-        header = {**before, **self._metadata}.get
+        header = ({**before, **self._metadata} if before else self._metadata).get
         self.correlation_id = choose_correlation_id(header("traceparent"), header("x-correlation-id"))
         self.ip = _ip(context.peer())
         self.principal = serving.principal_of(context)
@@ -133,9 +134,9 @@ def reply_or_abort(outcome: Outcome, head: Head, context: grpc.ServicerContext) 
 class Streams:
     """A place for each open stream; they must leave threads to others."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._places = threading.BoundedSemaphore(serving.limits.streams)
-        self._seconds = serving.limits.stream_seconds
+    def __init__(self, limits: Limits) -> None:
+        self._places = threading.BoundedSemaphore(limits.streams)
+        self._seconds = limits.stream_seconds
 
     def limited(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
         """`requests`, until the stream's time is over: then the client opens another one."""

@@ -6,18 +6,35 @@ store is away and while the server drains, so that clients and load balancers tu
 
 import threading
 from collections.abc import Callable, Collection
+from typing import Any
 
+import grpc
 from grpc_health.v1 import health, health_pb2
 
 OVERALL = ""
 CHECK_SECONDS = 1.0
+MAX_WATCHERS = 32  # a watcher holds no thread, but counts among the calls under way
+
+
+class _Servicer(health.HealthServicer):
+    """Watchers need no key, so they are counted: nobody keeps others out by watching."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places = threading.BoundedSemaphore(MAX_WATCHERS)
+
+    def Watch(self, request: Any, context: Any, send_response_callback: Any = None) -> Any:
+        if not self._places.acquire(blocking=False):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many are watching. Ask with Check.")
+        context.add_callback(self._places.release)
+        return super().Watch(request, context, send_response_callback)
 
 
 class Health:
     """`fault` says why not, or None; it is asked once a second."""
 
     def __init__(self, services: Collection[str], fault: Callable[[], str | None]) -> None:
-        self.servicer = health.HealthServicer()
+        self.servicer = _Servicer()
         self._names, self._fault = (OVERALL, *services), fault
         self._stopped = threading.Event()
         self._told: bool | None = None

@@ -24,7 +24,7 @@ from keyrail.settings import Settings, load_settings
 from keyrail.telemetry import log
 from keyrail.triggers import grpc_api, grpc_ext_authz
 from keyrail.triggers.grpc_calls import Limits, Serving, Streams, Threads
-from keyrail.triggers.grpc_health import Health
+from keyrail.triggers.grpc_health import MAX_WATCHERS, Health
 from keyrail.triggers.grpc_probe_port import ProbePort
 from keyrail.triggers.grpc_security import security_of
 from keyrail.triggers.probes import Probes
@@ -43,11 +43,12 @@ class GrpcServer:
         self._settings, self._services = settings, services
         self._security = security_of(settings)
         self._threads = Threads(settings.grpc_threads, "keyrail-grpc")
-        at_once = settings.grpc_threads + settings.grpc_waiting
+        at_once = settings.grpc_threads + settings.grpc_waiting + MAX_WATCHERS
         server: Any = grpc.server(self._threads, options=_options(settings), maximum_concurrent_rpcs=at_once)
         self._server = server
         self._probes, self._stopping = Probes(), threading.Event()
-        serving = Serving(services, self._security.principal_of, _limits(settings))
+        limits = _limits(settings)
+        serving = Serving(services, self._security.principal_of, limits, Streams(limits))
         handlers = _handlers(settings, serving) | (more or {})
         self.health = Health(handlers, self._fault)
         for service, rpcs in handlers.items():
@@ -135,7 +136,7 @@ class _Reflection(reflection.ReflectionServicer):
 
     def __init__(self, names: tuple[str, ...], serving: Serving) -> None:
         super().__init__(names)
-        self._streams = Streams(serving)
+        self._streams = serving.streams
 
     def ServerReflectionInfo(self, request_iterator: Any, context: Any) -> Any:
         answers: Any = super().ServerReflectionInfo(self._streams.limited(request_iterator, context), context)

@@ -9,7 +9,7 @@ from keyrail.domain.errors import InvalidArgument, KeyrailError, RateLimited, Un
 from keyrail.domain.fields import Request
 from keyrail.operations.validate_key import OPERATION, ValidateReply, ValidateRequest, Verdict
 from keyrail.triggers.dispatch import Outcome
-from keyrail.triggers.grpc_calls import Head, Serving, Streams
+from keyrail.triggers.grpc_calls import Head, Serving
 from keyrail.triggers.grpc_errors import abort
 from keyrail.triggers.grpc_messages import decoded, fields_of, put_struct, put_time
 from keyrail.triggers.strict_json import as_request
@@ -45,12 +45,12 @@ def encode_batch(reply: ValidateReply) -> bytes:
 
 class ValidateStream:
     def __init__(self, serving: Serving) -> None:
-        self._serving, self._streams = serving, Streams(serving)
+        self._serving = serving
 
     def __call__(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         head = Head(context, self._serving)
         context.set_trailing_metadata((("x-correlation-id", head.correlation_id),))
-        for data in self._streams.limited(requests, context):
+        for data in self._serving.streams.limited(requests, context):
             question = _Question(data)
             head.restart(self._serving.limits.seconds)
             outcome = head.ask(OPERATION, question.parse, self._serving.services)

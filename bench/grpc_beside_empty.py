@@ -1,0 +1,21 @@
+"""The gRPC server as its container starts it, with an empty unary method beside ours on the same server."""
+
+import sys
+from typing import Any
+
+import grpc
+
+from keyrail.triggers import grpc_server
+
+EMPTY = "/bench.Bench/Empty"
+
+
+class Server(grpc_server.GrpcServer):
+    def __init__(self, *given: Any) -> None:
+        empty = grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"")
+        super().__init__(*given, {"bench.Bench": {"Empty": empty}})
+
+
+if __name__ == "__main__":
+    grpc_server.GrpcServer = Server  # type: ignore[misc]
+    sys.exit(grpc_server.main())
