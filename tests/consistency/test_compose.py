@@ -1,6 +1,10 @@
 """infra/compose.yaml: every function is in it, in an order that works, with no more rights and ports than it needs."""
 
+import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +12,7 @@ import yaml
 from repository import ROOT, names_in, rows, text_of
 
 from keyrail.dev.manifest_parts import dns_name
+from keyrail.operations.catalogue import CATALOGUE
 
 COMPOSE: dict[str, Any] = yaml.safe_load(text_of("infra/compose.yaml"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -39,8 +44,8 @@ def test_what_a_function_runs_is_what_its_image_runs(function: str) -> None:
 def test_the_grpc_container_runs_what_its_image_runs() -> None:
     service = SERVICES["config-service"]
     assert (ROOT / service["build"]["dockerfile"]).is_file()
-    (command,) = re.findall(r"^ENTRYPOINT (\[.*\])$", text_of(service["build"]["dockerfile"]), re.MULTILINE)
-    assert service["entrypoint"][-1].endswith(f"exec {' '.join(yaml.safe_load(command))}")
+    (command,) = re.findall(r"^CMD (\[.*\])$", text_of(service["build"]["dockerfile"]), re.MULTILINE)
+    assert service["command"][-1].endswith(f"exec {' '.join(yaml.safe_load(command))}")
 
 
 def test_the_gateway_waits_for_every_function_and_knows_where_it_is() -> None:
@@ -48,6 +53,29 @@ def test_the_gateway_waits_for_every_function_and_knows_where_it_is() -> None:
     assert SERVICES["gateway"]["depends_on"] == {host: {"condition": "service_healthy"} for host in hosts}
     dialled = re.findall(r'"dial": "([^"]+)"', text_of("infra/kubernetes/gateway/caddy.json"))
     assert set(dialled) == {f"{host}:8080" for host in hosts}
+
+
+@pytest.mark.parametrize("kind", ["kubernetes", "knative"])
+def test_the_gateway_of_a_container_offers_no_probe_no_metrics_and_nothing_that_the_clock_calls(kind: str) -> None:
+    config = json.loads(text_of(f"infra/{kind}/gateway/caddy.json"))
+    server = config["apps"]["http"]["servers"]["keyrail"]
+    assert (server["listen"], config["admin"]["disabled"]) == ([":8080"], True)
+    offered = {
+        match["path_regexp"]["pattern"]
+        for route in server["routes"]
+        for match in route.get("match", ())
+        if "path_regexp" in match
+    }
+    assert offered == {f"^{operation.route()}$" for operation in CATALOGUE if not operation.takes_events}
+    plain = [match["path"] for route in server["routes"] for match in route.get("match", ()) if "path" in match]
+    assert plain == [["/livez"]]
+
+
+@pytest.mark.parametrize("dockerfile", sorted((ROOT / "containers").glob("*.Dockerfile")), ids=lambda file: file.name)
+def test_hadolint_finds_nothing_in_a_dockerfile(dockerfile: Path) -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([hadolint, dockerfile], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_prometheus_scrapes_everything_that_has_metrics() -> None:

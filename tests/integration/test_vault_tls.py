@@ -19,7 +19,7 @@ from keyrail.domain.errors import Unavailable
 from vault_mount import Mount, RecordedMetrics
 from vault_servers import answering, drip, reply
 
-SLACK_SECONDS = 0.5  # a loaded machine; without a deadline these servers hold us for 25 seconds
+SLACK_SECONDS = 5.0  # a loaded machine; without a deadline these servers hold us for 25 seconds
 
 
 @dataclass(frozen=True)
