@@ -121,7 +121,7 @@ def send(port: int, request: str, key: str) -> bytes:
     data = request.replace("{length}", str(hidden)).replace("{key}", key).encode("latin-1")
     with socket.create_connection(("127.0.0.1", port), 5) as connection:
         connection.sendall(data)
-        connection.settimeout(0.15)
+        connection.settimeout(0.08)
         return _received(connection)
 
 
