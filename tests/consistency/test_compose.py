@@ -48,6 +48,16 @@ def test_the_grpc_container_runs_what_its_image_runs() -> None:
     assert service["command"][-1].endswith(f"exec {' '.join(yaml.safe_load(command))}")
 
 
+@for_each_service
+def test_what_no_registry_has_can_be_built(name: str) -> None:
+    """By each service that runs it: docker compose would else ask a registry first."""
+    image = SERVICES[name]["image"].partition(":")[0]
+    build = SERVICES[name].get("build")
+    assert (build is not None) == image.startswith("keyrail/")
+    if build is not None and "args" in build:
+        assert image == f"keyrail/{build['args']['FUNCTION']}"
+
+
 def test_the_gateway_waits_for_every_function_and_knows_where_it_is() -> None:
     hosts = {dns_name(function) for function in FUNCTIONS}
     assert SERVICES["gateway"]["depends_on"] == {host: {"condition": "service_healthy"} for host in hosts}

@@ -55,7 +55,8 @@ class DockerEngine:
             self._daemon.ask_to_stop()
             _wait_until_ended(self._daemon)
             self._daemon.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _unmount_below(self._folder)
+        shutil.rmtree(self._folder)
 
     def run(self, *arguments: str) -> str:
         """What `docker <arguments>` prints. Raises: AssertionError with the end of its output."""
@@ -128,6 +129,13 @@ def _wait_until_ended(daemon: Child) -> None:
     ends_at = time.monotonic() + START_SECONDS
     while daemon.is_running() and time.monotonic() < ends_at:
         time.sleep(0.05)
+
+
+def _unmount_below(folder: Path) -> None:
+    """dockerd leaves the network namespace of its containers without a network behind, as a mount."""
+    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for point in reversed([point for point in points if point.startswith(f"{folder}/")]):
+        _quiet("umount", point)
 
 
 def _base_archive() -> Path:
