@@ -1,10 +1,11 @@
 # Everything a contributor types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint types fmt bench soak docs proto manifests clean
+.PHONY: help demo run test check lint types fmt bench soak docs manifests proto clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 PORT ?= 8080
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -20,7 +21,7 @@ run: $(INSTALLED) ## leave everything up on one local port (PORT=8080) until Ctr
 
 test: $(INSTALLED) ## all tests, against a real OpenBao and PostgreSQL
 	@tests/install-debian-packages
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 check: lint types $(INSTALLED) ## what a pull request must pass, beside the tests
 	$(BIN)/lint-imports

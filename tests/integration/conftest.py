@@ -17,9 +17,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def canary() -> Canary:
-    """Of the whole run: what one test was shown must not come out in another either."""
-    return Canary()
+def canary() -> Iterator[Canary]:
+    """Of the whole run of a worker: what one test was shown must not come out in another either."""
+    watching = Canary()
+    yield watching
+    assert watching.hits == set()
 
 
 @pytest.fixture(scope="session")
