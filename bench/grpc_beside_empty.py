@@ -17,5 +17,4 @@ class Server(grpc_server.GrpcServer):
 
 
 if __name__ == "__main__":
-    grpc_server.GrpcServer = Server  # type: ignore[misc]
-    sys.exit(grpc_server.main())
+    sys.exit(grpc_server.main(Server))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from bench import machine
 from keyrail.adapters.vault_documents import VaultPepperSource
@@ -147,7 +147,7 @@ def a_key(peppers: Peppers, **changes: object) -> tuple[str, KeyRecord]:
     presented = FORMAT.parse(key)
     digest = peppers.current_digest(presented.body)
     generation = Generation(n=1, digest=digest, pepper_version=peppers.current, state="current", activated_at=now)
-    fields = {
+    fields: dict[str, Any] = {
         "key_id": presented.key_id,
         "tenant": TENANT,
         "env": FORMAT.environment,
@@ -163,4 +163,4 @@ def a_key(peppers: Peppers, **changes: object) -> tuple[str, KeyRecord]:
         "expires_at": now + timedelta(days=90),
         "lifetime_seconds": 90 * 24 * 3600,
     }
-    return key, KeyRecord(**(fields | changes))  # type: ignore[arg-type]
+    return key, KeyRecord(**(fields | changes))

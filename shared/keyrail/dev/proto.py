@@ -10,11 +10,14 @@ PROTO = ROOT / "proto"
 
 
 def generate(folder: Path) -> None:
-    """Below `folder`, as it lies below shared/. Raises: RuntimeError where protoc refuses a file; it says why."""
+    """Below `folder`, as it lies below shared/; of Envoy's API the messages alone, since its service is bound by hand.
+
+    Raises: RuntimeError where protoc refuses a file; it says why.
+    """
     from grpc_tools import _protoc_compiler, protoc
 
     files = sorted(str(file.relative_to(PROTO)) for file in PROTO.rglob("*.proto"))
-    serving = [name for name in files if "\nservice " in (PROTO / name).read_text()]
+    serving = [name for name in files if name.startswith("keyrail/v1/") and "\nservice " in (PROTO / name).read_text()]
     well_known = Path(protoc.__file__).parent / "_proto"
     googles = Path(next(iter(google.rpc.__path__))).parents[1]
     includes = [f"-I{PROTO}", f"-I{well_known}", f"-I{googles}"]

@@ -40,10 +40,10 @@ with warnings.catch_warnings():
     class WithSchema(Request):
         """The JSON Schema (draft 2020-12) that each value under this name must keep to."""
 
-        schema: ValueSchema | None = None  # type: ignore[assignment]
+        schema: ValueSchema | None = None  # type: ignore[assignment]  # over that method
 
     class WithSchemaShown(Reply):
-        schema: dict[str, Any] | None = None  # type: ignore[assignment]
+        schema: dict[str, Any] | None = None  # type: ignore[assignment]  # over that method
 
 
 class JsonValue(RootModel[Any]):

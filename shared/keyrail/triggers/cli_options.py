@@ -18,7 +18,7 @@ _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 
 _JSON = "keyrail.json"
 
 
-class DurationType(click.ParamType):  # type: ignore[type-arg]
+class DurationType(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no type arguments
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -28,7 +28,7 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]
         return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 
-class LimitType(click.ParamType):  # type: ignore[type-arg]
+class LimitType(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no type arguments
     name = "limit"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:
@@ -38,7 +38,7 @@ class LimitType(click.ParamType):  # type: ignore[type-arg]
         return {"requests": int(requests), "window_seconds": DURATION.convert(window, param, ctx)}
 
 
-class KeyIdType(click.ParamType):  # type: ignore[type-arg]
+class KeyIdType(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no type arguments
     name = "key_id"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:

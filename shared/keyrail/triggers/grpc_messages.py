@@ -187,9 +187,10 @@ def _put_value(message: Any, value: Any) -> None:
 
 def _timestamp(message: Any, _depth_left: int) -> datetime:
     try:
-        return message.ToDatetime(tzinfo=UTC)  # type: ignore[no-any-return]
+        at: datetime = message.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise InvalidArgument("A timestamp is out of range.", code="MALFORMED_REQUEST") from error
+    return at
 
 
 def _versions(message: Any, _depth_left: int) -> Any:

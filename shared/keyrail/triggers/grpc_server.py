@@ -143,10 +143,10 @@ class _Reflection(reflection.ReflectionServicer):
         yield from answers
 
 
-def main() -> int:
+def main(server_class: type[GrpcServer] = GrpcServer) -> int:
     try:
         services, settings = process_services(), load_settings()
-        server = GrpcServer(settings, services)
+        server = server_class(settings, services)
         probe_port = server.probe_port()
     except (KeyrailError, OSError) as error:
         log(logging.ERROR, "settings", code="INTERNAL", detail=getattr(error, "detail", type(error).__name__))

@@ -83,7 +83,7 @@ def http_function(
             _leave_nothing_to_read(request.environ)
 
     if flask.has_app_context():
-        flask.current_app.wsgi_app = wsgi_app  # type: ignore[method-assign]
+        flask.current_app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # Flask's own way of adding middleware
     return handler
 
 
