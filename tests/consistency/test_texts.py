@@ -116,3 +116,11 @@ def test_no_two_test_files_have_one_name() -> None:
     tests = [path for path in tracked_files() if path.suffix == ".py" and ROOT / "tests" in path.parents]
     names = [path.name for path in tests if path.name != "conftest.py"]
     assert sorted(names) == sorted(set(names))
+
+
+def test_no_test_imports_a_conftest() -> None:
+    """There are several, and which one that name stands for depends on what was imported first."""
+    tests = [path for path in tracked_files() if path.suffix == ".py" and ROOT / "tests" in path.parents]
+    assert [
+        path.name for path in tests if re.search(r"^(?:from|import) conftest\b", path.read_text(), re.MULTILINE)
+    ] == []

@@ -1,19 +1,18 @@
 """One fresh deployment a test; the functions themselves are loaded once, as functions-framework loads them."""
 
 import io
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import functions_framework
 import pytest
 from deployment import SETTINGS, Deployment, MovedClock
 from flask.testing import FlaskClient
 from grpc_client import GrpcClient, serving
+from process_output import Output
 
 from keyrail import bootstrap
 from keyrail.dev.functions import find_functions, function_of_operation
@@ -49,29 +48,6 @@ def deployment(
     services = bootstrap.build_services(load_settings(settings))
     monkeypatch.setattr(bootstrap, "_built", (os.getpid(), services))
     return Deployment(services, clock, client_of)
-
-
-class Output:
-    """All that the process wrote: to its log, and past it."""
-
-    def __init__(self, log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
-        self._log, self._capsys = log, capsys
-        self._past_it = ""
-
-    @property
-    def text(self) -> str:
-        captured = self._capsys.readouterr()
-        self._past_it += captured.out + captured.err
-        return self._log.getvalue() + self._past_it
-
-    def lines(self, kind: str) -> list[dict[str, Any]]:
-        return [line for line in map(json.loads, self.text.splitlines()) if line["kind"] == kind]
-
-    def clear(self) -> None:
-        self._capsys.readouterr()
-        self._past_it = ""
-        self._log.seek(0)
-        self._log.truncate()
 
 
 @pytest.fixture

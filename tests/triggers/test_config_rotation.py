@@ -13,7 +13,8 @@ from deployment import Deployment
 from keyrail import bootstrap
 from keyrail.adapters.memory_outbox import MemoryEventOutbox
 from keyrail.domain.errors import InvalidArgument, Unavailable
-from keyrail.ports import CredentialRotation, Services
+from keyrail.ports import Services
+from keyrail.rotation_ports import CredentialRotation
 from keyrail.telemetry import noted
 
 HOUR = 3600

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from deployment import ADMIN, Deployment, unavailable
+from process_output import Output
 from werkzeug.test import TestResponse
 
-from conftest import Output
 from keyrail.domain.key_format import ANY_KEY
 
 IP = "192.0.2.7"

@@ -7,7 +7,7 @@ from deployment import Deployment, Issued, unavailable
 
 from keyrail.domain.errors import DeliveryFailed
 from keyrail.domain.sinks import Sink, parse_sink
-from keyrail.ports import DueEntry
+from keyrail.rotation_ports import DueEntry
 
 INTERVAL_SECONDS = 7200
 GRACE_SECONDS = 3600
