@@ -22,12 +22,6 @@ from keyrail.domain.roles import BUILT_IN_ROLES, Roles
 from keyrail.ports import (
     ChangeFeed,
     Clock,
-    ConfigStore,
-    CredentialRotator,
-    DueIndex,
-    EventOutbox,
-    EventSink,
-    KeyDelivery,
     KeyStore,
     Metrics,
     NoMetrics,
@@ -35,6 +29,14 @@ from keyrail.ports import (
     RoleSource,
     Services,
     TokenVerifier,
+)
+from keyrail.rotation_ports import (
+    ConfigStore,
+    CredentialRotator,
+    DueIndex,
+    EventOutbox,
+    EventSink,
+    KeyDelivery,
     UsageLog,
 )
 from keyrail.settings import Settings, load_settings

@@ -21,7 +21,8 @@ from keyrail.domain import config
 from keyrail.domain.config import ConfigDocument, ConfigRotation, ConfigWrite, require_value_fits
 from keyrail.domain.errors import Conflict, KeyrailError, RotatorFailed
 from keyrail.domain.value_schema import require_valid
-from keyrail.ports import CredentialRotation, CredentialRotator, DueEntry, RotatorSource, Services
+from keyrail.ports import Services
+from keyrail.rotation_ports import CredentialRotation, CredentialRotator, DueEntry, RotatorSource
 
 Outcome = Literal["rotated", "resumed", "skipped", "nothing"]
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from keyrail.domain.errors import KeyrailError
 from keyrail.domain.events import LifecycleEvent
-from keyrail.ports import EventOutbox, EventSink, Services
+from keyrail.ports import Services
+from keyrail.rotation_ports import EventOutbox, EventSink
 from keyrail.telemetry import log
 
 BATCH = 50  # events read at a time

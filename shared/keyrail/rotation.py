@@ -39,7 +39,8 @@ from keyrail.domain.lifecycle import (
 )
 from keyrail.domain.records import Generation, KeyRecord, StoredKey
 from keyrail.domain.sinks import Sink, parse_sink
-from keyrail.ports import Delivered, DueEntry, Services
+from keyrail.ports import Services
+from keyrail.rotation_ports import Delivered, DueEntry
 from keyrail.telemetry import note
 from keyrail.validation import examine
 

@@ -3,7 +3,7 @@
 import inspect
 import re
 
-from keyrail import ports
+from keyrail import ports, rotation_ports
 from keyrail.domain import errors
 from keyrail.domain.errors import KeyrailError
 
@@ -69,12 +69,13 @@ def own_names(module: object) -> set[str]:
 
 
 def test_the_names_of_the_ports() -> None:
-    assert own_names(ports) == PORTS | VALUES
+    assert own_names(ports) | own_names(rotation_ports) == PORTS | VALUES
+    assert not own_names(ports) & own_names(rotation_ports)
 
 
 def test_every_port_is_a_protocol_with_a_contract_in_words() -> None:
     for name in PORTS:
-        port = getattr(ports, name)
+        port = getattr(rotation_ports, name, None) or getattr(ports, name)
         assert getattr(port, "_is_protocol", False), name
         methods = [
             each for each in vars(port).values() if inspect.isfunction(each) and not each.__name__.startswith("_")

@@ -9,7 +9,7 @@ import pytest
 from keyrail.adapters.memory_config_store import MemoryConfigStore
 from keyrail.adapters.vault_config_store import VaultConfigStore
 from keyrail.domain.config import KEPT_VERSIONS, ConfigDocument, ConfigRotation, ConfigWrite, StoredConfig
-from keyrail.ports import ConfigStore
+from keyrail.rotation_ports import ConfigStore
 from vault_mount import NOW, Mount
 
 WRITERS = 16

@@ -9,7 +9,7 @@ from keyrail.adapters.memory_due import MemoryDueIndex
 from keyrail.adapters.vault_due import VaultDueIndex
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.domain.key_format import new_key_id
-from keyrail.ports import DueEntry, DueIndex
+from keyrail.rotation_ports import DueEntry, DueIndex
 from vault_mount import NOW, Mount, RecordedMetrics
 
 TICK = timedelta(microseconds=1)

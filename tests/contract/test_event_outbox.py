@@ -11,7 +11,7 @@ from keyrail.adapters.memory_outbox import MemoryEventOutbox
 from keyrail.adapters.vault_outbox import VaultEventOutbox
 from keyrail.domain.errors import Unavailable
 from keyrail.domain.events import LifecycleEvent, event_id
-from keyrail.ports import EventOutbox
+from keyrail.rotation_ports import EventOutbox
 from vault_mount import NOW, Mount
 
 LEAST = """

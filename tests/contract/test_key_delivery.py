@@ -15,7 +15,7 @@ from keyrail.adapters.vault_delivery import VaultKeyDelivery
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.domain.errors import DeliveryFailed
 from keyrail.domain.sinks import Sink, parse_sink
-from keyrail.ports import Delivered, KeyDelivery
+from keyrail.rotation_ports import Delivered, KeyDelivery
 from vault_mount import Mount, RecordedMetrics
 
 KEY_ID = "0Keyrail0Unit0Id"

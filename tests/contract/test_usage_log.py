@@ -20,7 +20,7 @@ from keyrail.adapters.vault_usage import (
 from keyrail.domain.due import USAGE_LAG_SECONDS
 from keyrail.domain.errors import Unavailable
 from keyrail.domain.key_format import new_key_id
-from keyrail.ports import UsageLog
+from keyrail.rotation_ports import UsageLog
 from vault_mount import NOW, Mount, QuietUsageLog, RecordedMetrics
 
 SECOND = timedelta(seconds=1)

@@ -17,7 +17,7 @@ from postgres import ADMIN, PostgreSQL
 from vault_proxy import Asked, Cut, Proxy, proxy_to
 
 from keyrail.adapters.vault_due import _path
-from keyrail.ports import DueEntry
+from keyrail.rotation_ports import DueEntry
 
 LEASE_SECONDS = 1
 NAME = "databases/orders"

@@ -18,7 +18,7 @@ from keyrail.domain.due import (
     silent_at,
 )
 from keyrail.domain.records import KeyRecord, Rotation, StoredKey
-from keyrail.ports import DueEntry
+from keyrail.rotation_ports import DueEntry
 
 HOUR = timedelta(seconds=HOUR_SECONDS)
 LEASE_SECONDS = 30.0

@@ -11,7 +11,7 @@ import pytest
 
 from keyrail.adapters.rotators import InstalledRotators
 from keyrail.domain.errors import InvalidArgument, RotatorFailed
-from keyrail.ports import CredentialRotation, CredentialRotator
+from keyrail.rotation_ports import CredentialRotation, CredentialRotator
 
 PAGE = (Path(__file__).parents[2] / "docs/rotation-kinds.md").read_text()
 SETTINGS = {"account": "acme_app"}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from keyrail.domain.errors import DeliveryFailed
 from keyrail.domain.sinks import Sink
-from keyrail.ports import Delivered, KeyDelivery
+from keyrail.rotation_ports import Delivered, KeyDelivery
 
 
 class DeliveryByKind:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from keyrail.domain.errors import DeliveryFailed
 from keyrail.domain.sinks import Sink
-from keyrail.ports import Delivered
+from keyrail.rotation_ports import Delivered
 
 
 class FileKeyDelivery:

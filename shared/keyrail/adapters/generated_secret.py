@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from keyrail.domain.errors import InvalidArgument
 from keyrail.domain.fields import Request
-from keyrail.ports import CredentialRotation
+from keyrail.rotation_ports import CredentialRotation
 
 ALPHABETS = {
     "base62": string.digits + string.ascii_letters,

@@ -3,7 +3,7 @@
 import threading
 
 from keyrail.domain.sinks import Sink
-from keyrail.ports import Delivered
+from keyrail.rotation_ports import Delivered
 
 
 class MemoryKeyDelivery:

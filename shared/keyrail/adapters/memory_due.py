@@ -3,7 +3,7 @@
 import threading
 from datetime import datetime
 
-from keyrail.ports import DueEntry
+from keyrail.rotation_ports import DueEntry
 
 
 class MemoryDueIndex:

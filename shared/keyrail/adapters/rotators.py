@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 
 from keyrail.domain.errors import RotatorFailed
-from keyrail.ports import CredentialRotator
+from keyrail.rotation_ports import CredentialRotator
 
 GROUP = "keyrail.rotators"
 

@@ -12,7 +12,7 @@ from keyrail.adapters.vault_paths import SEGMENT, SecretPath
 from keyrail.adapters.vault_replies import document, is_absent, refusal
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.domain.errors import InvalidArgument, RotatorFailed
-from keyrail.ports import CredentialRotation
+from keyrail.rotation_ports import CredentialRotation
 
 _LIVE_FIELDS = ("username", "password")
 

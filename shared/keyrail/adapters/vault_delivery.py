@@ -12,7 +12,7 @@ from keyrail.adapters.vault_paths import SecretPath
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.domain.errors import DeadlineExceeded, DeliveryFailed, Unavailable
 from keyrail.domain.sinks import Sink
-from keyrail.ports import Delivered
+from keyrail.rotation_ports import Delivered
 
 
 class VaultKeyDelivery:

@@ -13,7 +13,7 @@ from keyrail.adapters.vault_paths import SecretPath
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.domain.digest import fingerprint
 from keyrail.domain.key_format import KEY_ID
-from keyrail.ports import DueEntry
+from keyrail.rotation_ports import DueEntry
 from keyrail.telemetry import log
 
 _FOLDER = SecretPath(("due",))

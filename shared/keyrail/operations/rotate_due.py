@@ -18,8 +18,9 @@ from keyrail.domain.lifecycle import end_grace, find_generation, find_predecesso
 from keyrail.domain.records import Generation, KeyRecord, StoredKey
 from keyrail.event_delivery import deliver_events
 from keyrail.operations.operation import Operation
-from keyrail.ports import DueEntry, Services
+from keyrail.ports import Services
 from keyrail.rotation import SinkRotation, rotate_into_sink, tell_promoted
+from keyrail.rotation_ports import DueEntry
 from keyrail.telemetry import note
 
 SCOPE = "rotation:tick"

@@ -15,7 +15,8 @@ from keyrail.domain.fields import Reply, Request
 from keyrail.domain.housekeeping import hint_times, is_unused, live_pepper_versions, without_old_generations
 from keyrail.domain.records import StoredKey
 from keyrail.operations.operation import Operation
-from keyrail.ports import DueEntry, Services
+from keyrail.ports import Services
+from keyrail.rotation_ports import DueEntry
 from keyrail.telemetry import note
 
 SCOPE = "rotation:tick"

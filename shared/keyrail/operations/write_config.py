@@ -25,7 +25,8 @@ from keyrail.domain.fields import Reply
 from keyrail.domain.records import SYSTEM_TENANT
 from keyrail.domain.value_schema import require_schema, require_valid
 from keyrail.operations.operation import Operation
-from keyrail.ports import CredentialRotator, Services
+from keyrail.ports import Services
+from keyrail.rotation_ports import CredentialRotator
 from keyrail.telemetry import note
 
 SCOPE = "config:write"
