@@ -8,11 +8,12 @@ import logging
 import re
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
-from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError, with_config
 
 from keyrail.adapters.vault_paths import SecretPath
 from keyrail.adapters.vault_session import VaultSession
@@ -26,7 +27,8 @@ _NAME = re.compile(r"\d{10}-[0-9a-f]{32}")
 LONGEST_TURN = timedelta(hours=1)  # one said to last longer is from a clock that was wrong
 
 
-@dataclass(config=ConfigDict(extra="forbid"))
+@with_config(ConfigDict(extra="forbid"))
+@dataclass
 class _Document:
     event_id: str
     name: str
@@ -36,7 +38,10 @@ class _Document:
     facts: dict[str, Any]
 
 
-_DOCUMENT = TypeAdapter(_Document)
+@cache
+def _adapter() -> TypeAdapter[_Document]:
+    """Made with the first event: most functions start without any."""
+    return TypeAdapter(_Document)
 
 
 class VaultEventOutbox:
@@ -48,7 +53,7 @@ class VaultEventOutbox:
 
     def put(self, event: LifecycleEvent) -> None:
         fields = {name: getattr(event, name) for name in _Document.__dataclass_fields__}
-        document = _DOCUMENT.dump_python(_Document(**fields), mode="json")
+        document = _adapter().dump_python(_Document(**fields), mode="json")
         self._session.create(_path(event), document)  # one that is there already is the same
 
     def pending(self, limit: int) -> list[LifecycleEvent]:
@@ -104,7 +109,7 @@ def _lasts(turn: dict[str, Any], now: datetime) -> bool:
 def _decode(path: SecretPath, data: dict[str, Any]) -> LifecycleEvent | None:
     """None where it is malformed: the others must not wait for it, and it stays for whoever mends it."""
     try:
-        document = _DOCUMENT.validate_python(data)
+        document = _adapter().validate_python(data)
     except ValidationError as error:
         log(logging.ERROR, "outbox", path=str(path), detail=f"malformed in {error.error_count()} places")
         return None

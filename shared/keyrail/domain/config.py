@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, StrictInt, TypeAdapter, with_config
@@ -149,15 +150,19 @@ def hint_at(rotation: ConfigRotation) -> datetime:
 
 # -- as it is stored ------------------------------------------------------------------------------------------------
 
-_DOCUMENT = TypeAdapter(ConfigDocument)
+
+@cache
+def _adapter() -> TypeAdapter[ConfigDocument]:
+    """Made when it is needed: it takes milliseconds, and most functions have no business with configs."""
+    return TypeAdapter(ConfigDocument)
 
 
 def encode(document: ConfigDocument) -> dict[str, Any]:
     """Plain JSON types."""
-    encoded: dict[str, Any] = _DOCUMENT.dump_python(document, mode="json")
+    encoded: dict[str, Any] = _adapter().dump_python(document, mode="json")
     return encoded
 
 
 def decode(data: object) -> ConfigDocument:
     """Raises: pydantic.ValidationError on a document that is none of this schema version."""
-    return _DOCUMENT.validate_python(data)
+    return _adapter().validate_python(data)
