@@ -19,7 +19,7 @@ demo: $(INSTALLED) ## the whole life of a key, with everything running for a mom
 run: $(INSTALLED) ## leave everything up on one local port (PORT=8080) until Ctrl-C
 	@exec $(BIN)/keyrail dev --port $(PORT)
 
-test: $(INSTALLED) ## all tests, against a real OpenBao and PostgreSQL
+test: $(INSTALLED) ## all tests, against a real OpenBao, PostgreSQL, gateways and containers
 	@tests/install-debian-packages
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
