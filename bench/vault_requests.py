@@ -10,9 +10,9 @@ from typing import Any
 
 from bench.figures import Section, Target, at_most
 from bench.options import Options
-from bench.world import FORMAT, TENANT, Server, World
+from bench.world import FORMAT, FUNCTIONS, TENANT, Server, World
+from keyrail.dev.functions import find_functions
 from keyrail.domain.key_format import new_key_id, new_secret
-from keyrail.operations.catalogue import CATALOGUE
 
 # The longest pause that is allowed: a reading of the feed that is due by the clock should fall on nobody's request.
 SETTINGS = {"KEYRAIL_FEED_POLL": "inline", "KEYRAIL_FEED_POLL_SECONDS": "5"}
@@ -25,7 +25,7 @@ def measure(_: Options) -> Section:
         World(Path(folder), audit=True) as world,
         contextlib.ExitStack() as stack,
     ):
-        servers = {each.name: stack.enter_context(world.function(each.name, **SETTINGS)) for each in CATALOGUE}
+        servers = {name: stack.enter_context(world.function(name, **SETTINGS)) for name in find_functions(FUNCTIONS)}
         _count_all(section, world, _Counter(world, servers))
     section.notes.append(
         "A process that holds the caller's key, roles and pepper asks for none of them again, but reads the feed once "
