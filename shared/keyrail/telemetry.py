@@ -30,7 +30,7 @@ _VAULT_TOKEN = re.compile(r"(?:hv[sbr]|(?<![0-9A-Za-z])[sbr])\.[0-9A-Za-z_-]{20,
 _LIKE_A_VAULT_TOKEN = re.compile(r"\.[0-9A-Za-z_-]{20}")  # finds all of them, in JSON too, in a tenth of the time
 
 _imported_key = imported_keys_pattern(())  # of this process's deployment: configure_logging sets it
-_like_an_imported_key = _imported_key
+_like_secrets: tuple[re.Pattern[str], ...] = (ANY_SECRET, _LIKE_A_VAULT_TOKEN)  # with prefixes, imported keys too
 
 _logger = logging.getLogger("keyrail")
 audit_logger = logging.getLogger("keyrail.audit")
@@ -114,7 +114,8 @@ def _one_line(facts: dict[str, Any]) -> str:
 
 
 def _may_hold_a_secret(line: str) -> bool:
-    return any(secret.search(line) for secret in (ANY_SECRET, _LIKE_A_VAULT_TOKEN, _like_an_imported_key))
+    """Of every line: a pattern that can match nothing would cost more than the others together."""
+    return any(secret.search(line) for secret in _like_secrets)
 
 
 def _clean(value: Any) -> Any:
@@ -210,9 +211,10 @@ class _LineHandler(logging.Handler):
 
 def redact_imported_keys(prefixes: tuple[str, ...]) -> None:
     """From now on, in this process: those with one of `prefixes`, and no others, are cut out as keys of ours are."""
-    global _imported_key, _like_an_imported_key
-    _like_an_imported_key = imported_keys_pattern(prefixes)  # in JSON it may be glued to an escape
-    _imported_key = re.compile(rf"(?<![0-9A-Za-z])(?:{_like_an_imported_key.pattern})[0-9A-Za-z._-]*")
+    global _imported_key, _like_secrets
+    like_one = imported_keys_pattern(prefixes)  # in JSON it may be glued to an escape
+    _imported_key = re.compile(rf"(?<![0-9A-Za-z])(?:{like_one.pattern})[0-9A-Za-z._-]*")
+    _like_secrets = (ANY_SECRET, _LIKE_A_VAULT_TOKEN, *([like_one] if prefixes else ()))
 
 
 def configure_logging(level: str = "INFO", imported_prefixes: tuple[str, ...] = ()) -> None:
