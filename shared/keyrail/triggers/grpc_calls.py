@@ -13,7 +13,7 @@ import grpc
 
 from keyrail.domain.access import Principal
 from keyrail.domain.errors import RateLimited
-from keyrail.domain.fields import Reply, Request
+from keyrail.domain.fields import Reply
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id
@@ -88,7 +88,7 @@ class Head:
             raise RateLimited("Too many calls at once; nothing was done. Try again shortly.", retry_after_seconds=1)
         return credential_of(self._metadata.get)
 
-    def ask(self, operation: Operation, parse: Callable[[], Request], services: Services) -> Outcome:
+    def ask(self, operation: Operation, parse: Callable[[], Any], services: Services) -> Outcome:
         call = Call(self.correlation_id, self.credential, self.ip, parse, self.principal)
         if operation.name not in _READING:
             return dispatch(operation, call, services)
@@ -110,7 +110,7 @@ class Unary:
     def __init__(
         self,
         operation: Operation,
-        parse: Callable[[bytes], Request],
+        parse: Callable[[bytes], Any],
         encode: Callable[[Any], bytes],
         serving: Serving,
     ) -> None:
