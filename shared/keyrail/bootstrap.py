@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keyrail import tracing
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
 from keyrail.adapters.generated_secret import GeneratedSecret
 from keyrail.adapters.json_audit import JsonAuditLog
@@ -271,7 +272,26 @@ def _built_from_environment() -> Services:
     try:
         settings = load_settings()
         configure_logging(settings.log_level, settings.key_format().imported_prefixes)
+        _start_tracing(settings)
         return build_services(settings)
     except Internal as error:
         log(logging.ERROR, "settings", code=error.code, detail=error.detail)
         raise
+
+
+def _start_tracing(settings: Settings) -> None:
+    """Once a process, as its exporter's thread does not live through a fork. Where the extra is missing there are no
+    traces: an endpoint that a platform sets for all of its containers must not stop one. Raises: Internal."""
+    url = settings.traces_url()
+    if url is None:
+        return
+    try:
+        from keyrail.adapters.otel_tracer import otlp_tracer
+    except ModuleNotFoundError as error:
+        log(logging.WARNING, "traces", detail=f"{error.name} is not installed: keyrail[otel] brings it")
+        return
+    try:
+        made = otlp_tracer(url, settings.otel_service_name, settings.otel_sampler, settings.otel_sampler_arg)
+    except ValueError as error:  # names a variable or a bound of the SDK's
+        raise Internal("settings: the OTEL_BSP_ variables don't fit together") from error
+    tracing.start(made)

@@ -43,12 +43,13 @@ def handlers(serving: Serving, operations: Collection[str]) -> Handlers:
     found: Handlers = {}
     for operation in CATALOGUE:
         if operation.name in operations:
-            rpcs = found.setdefault(service_of(operation), {})
-            rpcs[rpc_of(operation)] = _unary(Unary(operation, *_codec(operation), serving))
+            service, rpc = service_of(operation), rpc_of(operation)
+            rpcs = found.setdefault(service, {})
+            rpcs[rpc] = _unary(Unary(operation, *_codec(operation), serving, f"{service}/{rpc}"))
             if operation.name == "validate_key":
-                batch = Unary(operation, grpc_validate.parse_batch, grpc_validate.encode_batch, serving)
-                rpcs["BatchValidate"] = _unary(batch)
-                stream: Any = grpc_validate.ValidateStream(serving)
+                codec = grpc_validate.parse_batch, grpc_validate.encode_batch
+                rpcs["BatchValidate"] = _unary(Unary(operation, *codec, serving, f"{service}/BatchValidate"))
+                stream: Any = grpc_validate.ValidateStream(serving, f"{service}/ValidateStream")
                 rpcs["ValidateStream"] = grpc.stream_stream_rpc_method_handler(stream)
     return found
 

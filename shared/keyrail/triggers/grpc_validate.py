@@ -44,16 +44,18 @@ def encode_batch(reply: ValidateReply) -> bytes:
 
 
 class ValidateStream:
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    """Each message is a call of its own, for traces too."""
+
+    def __init__(self, serving: Serving, rpc: str) -> None:
+        self._serving, self._rpc = serving, rpc
 
     def __call__(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        head = Head(context, self._serving)
+        head = Head(context, self._serving, self._rpc)
         context.set_trailing_metadata((("x-correlation-id", head.correlation_id),))
         for data in self._serving.streams.limited(requests, context):
             question = _Question(data)
             head.restart(self._serving.limits.seconds)
-            outcome = head.ask(OPERATION, question.parse, self._serving.services)
+            outcome = head.ask(OPERATION, question.parse, self._serving.services, replies_with_errors=True)
             if outcome.error is not None and outcome.error.kind in _ENDING:
                 abort(context, outcome.error, head.metadata(outcome), head.correlation_id)
             yield question.answer(outcome)
