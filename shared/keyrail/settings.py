@@ -101,7 +101,7 @@ class Settings(BaseModel):
     """Traces go to /v1/traces below it; without it, or the next one, there are none."""
     otlp_traces_endpoint: str | None = Field(None, alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", pattern=_HTTP_URL)
     """The whole address, which goes before the other."""
-    otlp_protocol: Literal["http/protobuf"] = Field("http/protobuf", alias="OTEL_EXPORTER_OTLP_PROTOCOL")
+    otlp_protocol: str = Field("http/protobuf", alias="OTEL_EXPORTER_OTLP_PROTOCOL")
     otlp_headers: str | None = Field(
         None, alias="OTEL_EXPORTER_OTLP_HEADERS", pattern=rf"^{_OTLP_HEADER}(?:,{_OTLP_HEADER})*$", repr=False
     )
@@ -110,14 +110,7 @@ class Settings(BaseModel):
     )
     otel_disabled: bool = Field(False, alias="OTEL_SDK_DISABLED")
     otel_service_name: str | None = Field(None, alias="OTEL_SERVICE_NAME")
-    otel_sampler: Literal[
-        "always_on",
-        "always_off",
-        "traceidratio",
-        "parentbased_always_on",
-        "parentbased_always_off",
-        "parentbased_traceidratio",
-    ] = Field("parentbased_always_on", alias="OTEL_TRACES_SAMPLER")
+    otel_sampler: str = Field("parentbased_always_on", alias="OTEL_TRACES_SAMPLER")
     otel_sampler_arg: float = Field(1.0, alias="OTEL_TRACES_SAMPLER_ARG", ge=0, le=1)
     """Which part of the traces the samplers by ratio keep."""
 

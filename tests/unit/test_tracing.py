@@ -54,11 +54,21 @@ def test_where_the_extra_is_missing_a_line_says_so_and_all_else_works() -> None:
     assert result == "False False"
 
 
-def test_numbers_of_the_sdk_that_do_not_fit_together_are_refused_as_any_setting_is() -> None:
-    with pytest.raises(subprocess.CalledProcessError) as failed:
-        said_by(f'{ENDPOINT}, OTEL_BSP_MAX_QUEUE_SIZE="1"')
-    assert '"kind": "settings"' in failed.value.stdout
-    assert "OTEL_BSP_" in failed.value.stdout
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "1"),  # less than a batch
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
+    ],
+)
+def test_what_does_not_suit_us_costs_traces_and_nothing_else(variable: str, value: str) -> None:
+    """A platform may have set it for all of its containers."""
+    *lines, result = said_by(f'{ENDPOINT}, {variable}="{value}"')
+    assert result.startswith("False")
+    assert '"kind": "traces"' in lines[-1]
+    assert value not in lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +89,7 @@ def test_where_traces_go(environ: dict[str, str], url: str | None) -> None:
 @pytest.mark.parametrize("sampler", ["traceidratio", "parentbased_traceidratio"])
 @pytest.mark.parametrize(("ratio", "expected"), [(0.0, (0, 0)), (0.25, (150, 350)), (1.0, (1000, 1000))])
 def test_a_ratio_is_kept(sampler: str, ratio: float, expected: tuple[int, int]) -> None:
-    made = otlp_tracer("http://127.0.0.1:9/v1/traces", None, sampler, ratio)
+    made = otlp_tracer("http://127.0.0.1:9/v1/traces", "http/protobuf", None, sampler, ratio)
     contexts = [made._tracer.start_span("x").get_span_context() for _ in range(1000)]
     made.stop(5)
     assert expected[0] <= sum(context.trace_flags.sampled for context in contexts) <= expected[1]

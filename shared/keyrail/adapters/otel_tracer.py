@@ -133,12 +133,14 @@ class _Behind:
             done.set()
 
 
-def otlp_tracer(endpoint: str, service_name: str | None, sampler: str, ratio: float) -> OtelTracer:
+def otlp_tracer(endpoint: str, protocol: str, service_name: str | None, sampler: str, ratio: float) -> OtelTracer:
     """`endpoint`: the whole address, path included. `ratio`: of the samplers whose names end in traceidratio.
 
     What else the OTEL_ variables say of the exporter, the batches and the resource, the SDK reads itself.
-    Raises: ValueError where they don't fit together.
+    Raises: ValueError where they are wrong, or ask for what we don't offer.
     """
+    if protocol != "http/protobuf":
+        raise ValueError(protocol)
     ours = Resource.create({"service.name": "keyrail"})
     told = OTELResourceDetector().detect()  # OTEL_RESOURCE_ATTRIBUTES
     named = Resource({"service.name": service_name} if service_name else {})
@@ -148,5 +150,8 @@ def otlp_tracer(endpoint: str, service_name: str | None, sampler: str, ratio: fl
 
 
 def _sampler(name: str, ratio: float) -> sampling.Sampler:
-    root = _ROOTS[name.removeprefix(_PARENT)](ratio)
+    chosen = _ROOTS.get(name.removeprefix(_PARENT))
+    if chosen is None:
+        raise ValueError(name)
+    root = chosen(ratio)
     return sampling.ParentBased(root) if name.startswith(_PARENT) else root
