@@ -145,7 +145,7 @@ def test_a_receiver_that_is_lost_costs_spans_and_nothing_else(traced: Deployment
         print(
             f"\n{status}: median {on:.2f} ms, without traces {off:.2f} ms, slowest {max(seconds[instance.url]):.3f} s"
         )
-        assert on < off + 5
+        assert on < 2 * off + 5  # a call that waited for the receiver would take seconds
         ended = stop_seconds(instance)
         print(f"ended {ended:.2f} s after SIGTERM")
         assert ended < END_SECONDS
