@@ -12,7 +12,7 @@ import random
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from math import isfinite
@@ -23,6 +23,7 @@ from keyrail.held_lines import HeldLines
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 noted: ContextVar[dict[str, Any] | None] = ContextVar("noted", default=None)
+trace_ids: Callable[[], dict[str, str]] | None = None  # tracing.py sets it, where traces are collected
 
 _TRACEPARENT = re.compile(  # W3C Trace Context, section 3.2: neither version ff nor an id of zeros is valid
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -96,6 +97,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "correlation_id": correlation_id.get() or None,
         }
+        if trace_ids is not None:
+            line |= trace_ids()
         if facts is None:
             line |= {"kind": "log", "logger": record.name, "message": _message(record)}
         else:

@@ -43,17 +43,18 @@ def handlers(serving: Serving, operations: Collection[str]) -> Handlers:
     found: Handlers = {}
     for operation in CATALOGUE:
         if operation.name in operations:
-            rpcs = found.setdefault(service_of(operation), {})
+            service, rpc = service_of(operation), rpc_of(operation)
+            rpcs = found.setdefault(service, {})
             if operation.name == "validate_key":
-                rpcs |= grpc_validate.rpcs(serving)
+                rpcs |= grpc_validate.rpcs(serving, service)
             else:
-                rpcs[rpc_of(operation)] = _unary(operation, serving)
+                rpcs[rpc] = _unary(operation, serving, f"{service}/{rpc}")
     return found
 
 
-def _unary(operation: Operation, serving: Serving) -> Handler:
+def _unary(operation: Operation, serving: Serving, rpc: str) -> Handler:
     request, response = messages_of(operation)
-    call = Unary(operation, partial(_parsed, operation.request, request), partial(_encoded, response), serving)
+    call = Unary(operation, partial(_parsed, operation.request, request), partial(_encoded, response), serving, rpc)
     return grpc.unary_unary_rpc_method_handler(call)
 
 

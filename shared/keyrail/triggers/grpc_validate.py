@@ -32,11 +32,13 @@ _MAX_ID_CHARS = 64
 _TIMES = ("expires_at", "sunset_at", "deprecated_at")
 
 
-def rpcs(serving: Serving) -> dict[str, "grpc.RpcMethodHandler[Any, Any]"]:
-    stream: Any = ValidateStream(serving)
+def rpcs(serving: Serving, service: str) -> dict[str, "grpc.RpcMethodHandler[Any, Any]"]:
+    one = Unary(JUDGING, _parsed, _encoded, serving, f"{service}/ValidateKey")
+    batch = Unary(JUDGING, _parsed_batch, _encoded_batch, serving, f"{service}/BatchValidate")
+    stream: Any = ValidateStream(serving, f"{service}/ValidateStream")
     return {
-        "ValidateKey": grpc.unary_unary_rpc_method_handler(Unary(JUDGING, _parsed, _encoded, serving)),
-        "BatchValidate": grpc.unary_unary_rpc_method_handler(Unary(JUDGING, _parsed_batch, _encoded_batch, serving)),
+        "ValidateKey": grpc.unary_unary_rpc_method_handler(one),
+        "BatchValidate": grpc.unary_unary_rpc_method_handler(batch),
         "ValidateStream": grpc.stream_stream_rpc_method_handler(stream),
     }
 
@@ -81,16 +83,18 @@ def _encoded_batch(judged: Judged) -> bytes:
 
 
 class ValidateStream:
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    """Each message is a call of its own, for traces too."""
+
+    def __init__(self, serving: Serving, rpc: str) -> None:
+        self._serving, self._rpc = serving, rpc
 
     def __call__(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        head = Head(context, self._serving)
+        head = Head(context, self._serving, self._rpc)
         context.set_trailing_metadata((("x-correlation-id", head.correlation_id),))
         for data in self._serving.streams.limited(requests, context):
             question = _Question(data)
             head.restart(self._serving.limits.seconds)
-            outcome = head.ask(JUDGING, question.parse, self._serving.services)
+            outcome = head.ask(JUDGING, question.parse, self._serving.services, replies_with_errors=True)
             if outcome.error is not None and outcome.error.kind in _ENDING:
                 abort(context, outcome.error, head.metadata(outcome), head.correlation_id)
             yield question.answer(outcome)
