@@ -1,0 +1,4 @@
+# A certificate of its own name, and nothing else in Vault.
+path "pki/issue/data" {
+  capabilities = ["update"]
+}

@@ -1,0 +1,103 @@
+"""How each part is started here; in production each is a container, with its agent beside it."""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from keyrail.adapters.vault_identities import read_identity
+from keyrail.dev import openbao
+from keyrail.dev.functions import environment
+from keyrail.dev.processes import Child
+from stage.places import PIPELINE
+from stage.vault import role_id
+
+SECONDS = 30.0
+QUIET = {"GRPC_VERBOSITY": "NONE"}  # a line of its own for each refused handshake
+
+
+class DidNotStart(Exception):
+    """The message ends with the last lines of the log."""
+
+
+def wait_until(is_so: Callable[[], bool], *processes: Child) -> None:
+    """Raises: DidNotStart where one of `processes` ends, or it takes too long."""
+    ends_at = time.monotonic() + SECONDS
+    while not is_so():
+        ended = [process for process in processes if not process.is_running()]
+        if ended or time.monotonic() > ends_at:
+            raise DidNotStart("\n".join(f"{process.name} {process.epitaph()}" for process in ended or processes))
+        time.sleep(0.05)
+
+
+def agent(folder: Path, name: str, vault_address: str, identities: Path) -> Child:
+    """Its files lie in `folder`: api-key, or tls.pem and ca.pem, as <name>/agent.hcl says."""
+    folder.mkdir(mode=0o700)
+    (folder / "role-id").write_text(role_id(identities, name))
+    shutil.copy(identities / f"{name}.secret-id", folder / "secret-id")
+    script = 'cd "$0" && exec "$1" agent -config="$2"'
+    command = ["/bin/sh", "-c", script, str(folder), str(openbao.binary()), str(PIPELINE / name / "agent.hcl")]
+    return Child(f"agent of {name}", command, _system() | {"VAULT_ADDR": vault_address}, folder / "agent.log")
+
+
+def keyrail_grpc(folder: Path, vault_address: str, identities: Path) -> tuple[Child, int]:
+    """Keyrail's container: its process, and the port once it serves."""
+    own = {
+        "KEYRAIL_GRPC_ADDRESS": "127.0.0.1:0",
+        "KEYRAIL_GRPC_PROBE_ADDRESS": "127.0.0.1:0",
+        "KEYRAIL_GRPC_PKI_ROLE": "keyrail-grpc",
+        "KEYRAIL_GRPC_PKI_NAME": "keyrail.svc",
+        "KEYRAIL_GRPC_PKI_TTL_SECONDS": "15",  # so that it is renewed while we look on
+        "KEYRAIL_GRPC_DRAIN_NOTICE_SECONDS": "0",
+        "KEYRAIL_GRPC_CLIENT_CA": str(folder / "ca.pem"),
+        "KEYRAIL_GRPC_CLIENTS": str(PIPELINE / "keyrail-clients.json"),
+    }
+    env = environment(vault_address, read_identity(identities, "grpc")) | QUIET | own
+    process = Child(
+        "Keyrail", [sys.executable, "-m", "keyrail.triggers.grpc_server"], env, folder / "logs" / "keyrail.log"
+    )
+    wait_until(lambda: bool(lines_of(process, "serving")), process)
+    return process, int(lines_of(process, "serving")[0]["port"])
+
+
+def lines_of(process: Child, kind: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in process.log.read_text().splitlines() if line.endswith("}")]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def service(folder: Path, name: str, *arguments: str) -> Child:
+    """With its agent's files, and no other."""
+    env = _system() | QUIET | {"PYTHONPATH": f"{PIPELINE}:{folder / 'stubs'}"}
+    command = [sys.executable, "-m", f"{name}.main", *arguments, str(folder / name)]
+    return Child(name, command, env, folder / "logs" / f"{name}.log")
+
+
+def envoy(folder: Path, port: int, ports: Mapping[str, int]) -> Child:
+    """As gateway/envoy.yaml says, but for addresses and the folder of its files. `ports` of the clusters."""
+    shutil.copy(folder / "stubs" / "pipeline.pb", folder / "gateway" / "pipeline.pb")
+    text = (PIPELINE / "gateway" / "envoy.yaml").read_text().replace("/etc/envoy", str(folder / "gateway"))
+    config: dict[str, Any] = yaml.safe_load(text)
+    static = config["static_resources"]
+    static["listeners"][0]["address"] = _address(port)
+    for cluster in static["clusters"]:
+        endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+        cluster["type"], endpoint["address"] = "STATIC", _address(ports[cluster["name"]])
+    file = folder / "gateway" / "envoy.json"
+    file.write_text(json.dumps(config))
+    program = str(Path(sys.executable).parent / "envoy")
+    command = [program, "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]
+    return Child("Envoy", command, {"HOME": str(folder / "gateway")}, folder / "logs" / "envoy.log")
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _system() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
