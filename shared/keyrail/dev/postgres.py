@@ -35,6 +35,7 @@ class PostgreSQL:
         self._binaries = _binaries()
         self._user = _user() if os.geteuid() == 0 else None
         self._folder = Path(tempfile.mkdtemp(prefix="keyrail-postgres-"))
+        self.log = self._folder / "server.log"
         self._server: Child | None = None
 
     def __enter__(self) -> Self:
@@ -109,7 +110,7 @@ class PostgreSQL:
             raise NoPostgreSQL(made.stderr)
         command = [*self._as_user(), str(self._binaries / "postgres"), "-D", str(data), "-p", str(self.port), "-F"]
         command += ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self._folder}"]
-        self._server = Child("postgres", command, {"PATH": os.environ["PATH"]}, self._folder / "server.log")
+        self._server = Child("postgres", command, {"PATH": os.environ["PATH"]}, self.log)
         self._wait(self._server)
 
     def _as_user(self) -> list[str]:
