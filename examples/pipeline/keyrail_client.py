@@ -39,19 +39,20 @@ class ApiKey:
 
 
 class Keyrail:
-    """Over a channel with a client certificate, which stands for this service: it needs no key to ask."""
+    """`channel` gives one with a client certificate, which stands for this service: it needs no key to ask."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
-        self._configs = config_pb2_grpc.ConfigServiceStub(channel)
-        self._keys = keys_pb2_grpc.KeyServiceStub(channel)
+    def __init__(self, channel: Callable[[], grpc.Channel]) -> None:
+        self._channel = channel
 
     def config(self, name: str) -> dict[str, Any]:
         """Its value right now; all numbers are floats. Raises: grpc.RpcError."""
-        found = self._configs.ReadConfig(config_pb2.ReadConfigRequest(name=name), timeout=SECONDS)
+        configs = config_pb2_grpc.ConfigServiceStub(self._channel())
+        found = configs.ReadConfig(config_pb2.ReadConfigRequest(name=name), timeout=SECONDS)
         value: dict[str, Any] = MessageToDict(found.value)
         return value
 
     def verdict(self, key: str, scope: str) -> str:
         """VALID, INSUFFICIENT_SCOPE, or why the key is none. Raises: grpc.RpcError."""
         asked = keys_pb2.ValidateKeyRequest(key=key, required_scopes=scope)
-        return str(self._keys.ValidateKey(asked, timeout=SECONDS).code)
+        keys = keys_pb2_grpc.KeyServiceStub(self._channel())
+        return str(keys.ValidateKey(asked, timeout=SECONDS).code)

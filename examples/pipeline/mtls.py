@@ -13,7 +13,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from keyrail_client import Keyrail
 
 THREADS = 8
+CONNECTION_SECONDS = 5  # less than the life of a certificate: a connection shows the one that it began with
 STOP_SECONDS = 5.0  # for calls under way
+_OPTIONS = [("grpc.so_reuseport", 0), ("grpc.max_connection_age_ms", CONNECTION_SECONDS * 1000)]
 
 
 class Tls:
@@ -23,8 +25,11 @@ class Tls:
         self._pair, self._ca = folder / "tls.pem", folder / "ca.pem"
         self._seen = 0
 
+    def stamp(self) -> int:
+        """Another one once the certificate was renewed."""
+        return self._pair.stat().st_mtime_ns
+
     def channel(self, address: str, name: str) -> grpc.Channel:
-        """To the server at `address` whose certificate says `name`; where DNS knows it by that, the name is address."""
         pair = self._pair.read_bytes()
         credentials = grpc.ssl_channel_credentials(self._ca.read_bytes(), pair, pair)
         return grpc.secure_channel(address, credentials, [("grpc.ssl_target_name_override", name)])
@@ -36,12 +41,27 @@ class Tls:
         )
 
     def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        self._seen = self._pair.stat().st_mtime_ns
+        self._seen = self.stamp()
         pair = self._pair.read_bytes()
         return grpc.ssl_server_certificate_configuration([(pair, pair)], self._ca.read_bytes())
 
     def _renewed(self) -> Any:
-        return None if self._pair.stat().st_mtime_ns == self._seen else self._configuration()
+        return None if self.stamp() == self._seen else self._configuration()
+
+
+class Peer:
+    """The server at `address`, whose certificate says `name`; where DNS knows it by that name, they are the same."""
+
+    def __init__(self, tls: Tls, address: str, name: str) -> None:
+        self._tls, self._address, self._name = tls, address, name
+        self._stamp, self._channel = tls.stamp(), tls.channel(address, name)
+
+    def channel(self) -> grpc.Channel:
+        """Another one once our certificate was renewed; calls under way end on the one before."""
+        stamp = self._tls.stamp()
+        if stamp != self._stamp:
+            self._stamp, self._channel = stamp, self._tls.channel(self._address, self._name)
+        return self._channel
 
 
 class Guard:
@@ -65,7 +85,7 @@ class Guard:
 
 def serve_until_stopped(address: str, tls: Tls, add: Callable[[grpc.Server], None]) -> None:
     """What `add` adds to a server, and the standard health service. SIGTERM lets calls under way end."""
-    server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 0)])
+    server = grpc.server(ThreadPoolExecutor(THREADS), options=_OPTIONS)
     add(server)
     healthy = health.HealthServicer()
     healthy.set("", health_pb2.HealthCheckResponse.SERVING)

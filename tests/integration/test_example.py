@@ -28,7 +28,7 @@ SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Shown:
-    """One whole run of two rounds, and what was tried by hand while all was up."""
+    """One whole run of three rounds, and what was tried by hand while all was up."""
 
     exit_code: int
     printed: str
@@ -50,7 +50,7 @@ def shown() -> Iterator[Shown]:
     scratch.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(output):
         patch.setattr(tempfile, "tempdir", str(scratch))
-        exit_code = main(["--rounds", "2"], then=seen.look)
+        exit_code = main(["--rounds", "3"], then=seen.look)
     yield Shown(exit_code, output.getvalue(), seen.tried, seen.canary.hits, seen.searched, seen.started, scratch)
     shutil.rmtree(scratch)
 
@@ -148,14 +148,15 @@ def test_nobody_notices(shown: Shown) -> None:
 
 def test_each_kind_was_rotated(shown: Shown) -> None:
     kinds = ("the client's key", "the inference service's key", "the database's password")
-    assert [shown.told(f"rotations of {kind}") for kind in kinds] == ["2", "2", "2"]
+    assert [shown.told(f"rotations of {kind}") for kind in kinds] == ["3", "3", "3"]
     assert int(shown.told("rotations of Keyrail's certificate")) >= 1
+    assert int(shown.told("rotations of the services' certificates")) >= 3  # each of them, at least once
     assert int(shown.told("times that a client read its key anew")) >= 4  # each of them, at least once
 
 
 def test_what_was_replaced_is_dead(shown: Shown) -> None:
-    assert shown.tried["old keys"] == ["ROTATED_OUT"] * 4
-    assert shown.tried["old passwords"] == [None, None]
+    assert shown.tried["old keys"] == ["ROTATED_OUT"] * 6
+    assert shown.tried["old passwords"] == [None] * 3
     assert shown.tried["the password of now"] == "acme_flowers"
     assert shown.told("replaced keys and passwords that are still accepted") == "0"
 

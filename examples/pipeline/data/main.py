@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
 from keyrail_client import Keyrail
-from mtls import Guard, Tls, serve_until_stopped
+from mtls import Guard, Peer, Tls, serve_until_stopped
 
 CONFIG = "databases/flowers"
 CONNECTIONS = 4
@@ -57,7 +57,7 @@ def pool_of(keyrail: Keyrail) -> ConnectionPool[Connection[dict[str, Any]]]:
 
 def main(address: str, keyrail_address: str, folder: str) -> None:
     tls = Tls(Path(folder))
-    keyrail = Keyrail(tls.channel(keyrail_address, "keyrail.svc"))
+    keyrail = Keyrail(Peer(tls, keyrail_address, "keyrail.svc").channel)
     with pool_of(keyrail) as pool:
         pool.wait()
         service = Data(pool, Guard(keyrail))

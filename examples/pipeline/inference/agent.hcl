@@ -22,8 +22,14 @@ template {
 
 template {
   contents    = <<EOT
-{{ with pkiCert "pki/issue/inference" "common_name=inference.acme.svc" "ttl=1h" }}{{ .Cert }}{{ .Key }}{{ .CA | writeToFile "ca.pem" "" "" "0644" }}{{ end }}
+{{ with pkiCert "pki/issue/inference" "common_name=inference.acme.svc" "ttl=1h" }}{{ .Cert }}{{ .Key }}{{ end }}
 EOT
   destination = "tls.pem"
   perms       = "0600"
+}
+
+template {
+  contents    = "{{ with secret \"pki/cert/ca\" }}{{ .Data.certificate }}{{ end }}"
+  destination = "ca.pem"
+  perms       = "0644"
 }

@@ -16,7 +16,7 @@ import pipeline_pb2_grpc
 
 from inference.model import Model
 from keyrail_client import SECONDS, ApiKey, Keyrail, Refused
-from mtls import Guard, Tls, serve_until_stopped
+from mtls import Guard, Peer, Tls, serve_until_stopped
 
 CONFIG = "models/iris"
 START_SECONDS = 30.0  # for the data service to be there
@@ -25,23 +25,23 @@ START_SECONDS = 30.0  # for the data service to be there
 class Flowers:
     """The data service, called with this service's own key."""
 
-    def __init__(self, channel: grpc.Channel, key: ApiKey) -> None:
-        self._data, self._key = pipeline_pb2_grpc.DataStub(channel), key
+    def __init__(self, peer: Peer, key: ApiKey) -> None:
+        self._peer, self._key = peer, key
 
     def get(self, flower_id: int) -> Any:
         asked = pipeline_pb2.FlowerId(id=flower_id)
-        return self._call(lambda sent: self._data.GetFlower(asked, metadata=sent, timeout=SECONDS))
+        return self._call(lambda data, sent: data.GetFlower(asked, metadata=sent, timeout=SECONDS))
 
     def all(self) -> list[Any]:
         """Waits until the data service is up."""
         asked, how = pipeline_pb2.AllFlowers(), {"timeout": START_SECONDS, "wait_for_ready": True}
-        found: list[Any] = self._call(lambda sent: list(self._data.ListFlowers(asked, metadata=sent, **how)))
+        found: list[Any] = self._call(lambda data, sent: list(data.ListFlowers(asked, metadata=sent, **how)))
         return found
 
     def _call(self, rpc: Any) -> Any:
         def call(key: str) -> Any:
             try:
-                return rpc((("authorization", f"Bearer {key}"),))
+                return rpc(pipeline_pb2_grpc.DataStub(self._peer.channel()), (("authorization", f"Bearer {key}"),))
             except grpc.RpcError as error:
                 if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                     raise Refused from error
@@ -78,8 +78,8 @@ def trained(flowers: Flowers, config: dict[str, Any]) -> Model:
 
 def main(address: str, keyrail_address: str, data_address: str, folder: str) -> None:
     tls = Tls(Path(folder))
-    keyrail = Keyrail(tls.channel(keyrail_address, "keyrail.svc"))
-    flowers = Flowers(tls.channel(data_address, "data.acme.svc"), ApiKey(Path(folder) / "api-key"))
+    keyrail = Keyrail(Peer(tls, keyrail_address, "keyrail.svc").channel)
+    flowers = Flowers(Peer(tls, data_address, "data.acme.svc"), ApiKey(Path(folder) / "api-key"))
     service = Inference(trained(flowers, keyrail.config(CONFIG)), flowers, Guard(keyrail))
     serve_until_stopped(address, tls, lambda server: pipeline_pb2_grpc.add_InferenceServicer_to_server(service, server))
 

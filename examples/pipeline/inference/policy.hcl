@@ -3,7 +3,10 @@ path "keyrail-delivery/data/acme/inference" {
   capabilities = ["read"]
 }
 
-# A certificate of its own name.
+# A certificate of its own name, and whom to trust.
 path "pki/issue/inference" {
   capabilities = ["update"]
+}
+path "pki/cert/ca" {
+  capabilities = ["read"]
 }

@@ -12,14 +12,16 @@ from keyrail.dev.gateway import GatewayError
 from keyrail.dev.openbao import OpenBaoError
 from keyrail.dev.postgres import NoPostgreSQL
 from keyrail.dev.system import CannotRun
+from keyrail.domain.errors import KeyrailError
+from keyrail.triggers.cli_root import CliError, told
 from stage.load import Load
 from stage.pipeline import Pipeline
-from stage.processes import DidNotStart, lines_of
+from stage.processes import DidNotStart, lines_of, renewals
 from stage.rotations import Rotations
 from stage.table import Outcome
 
 Then = Callable[[Pipeline, Rotations], None]
-CANNOT = (CannotRun, DidNotStart, FunctionError, GatewayError, NoPostgreSQL, OpenBaoError)
+CANNOT = (CannotRun, CliError, DidNotStart, FunctionError, GatewayError, NoPostgreSQL, OpenBaoError)
 
 
 def main(arguments: Sequence[str] | None = None, then: Then | None = None) -> int:
@@ -47,6 +49,7 @@ def _run(pipeline: Pipeline, rotations: Rotations, rounds: int) -> Outcome:
         "the inference service's key": rotations.counts["inference"],
         "the database's password": rotations.counts["database"],
         "Keyrail's certificate": len(lines_of(pipeline.keyrail, "certificate")),
+        "the services' certificates": sum(map(renewals, pipeline.agents.values())),
     }
     return Outcome(load.seen, counts, rotations.still_accepted())
 
@@ -81,10 +84,13 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # in order: everything ended, the folder removed
+    for number in (signal.SIGINT, signal.SIGTERM):  # in order: everything ended, the folder removed
+        signal.signal(number, signal.default_int_handler)
     try:
         sys.exit(main())
     except KeyboardInterrupt:
         _say("Stopped: everything is down again.")
     except CANNOT as error:
         sys.exit(f"The example can't run: {error}")
+    except KeyrailError as error:
+        sys.exit(f"The example can't run: {told(error)}")

@@ -11,7 +11,7 @@ from keyrail.settings import Settings
 from keyrail.triggers.cli_client import Api
 from stage.places import DATABASE_CONFIG, DATABASE_ROLE, MODEL_CONFIG, TENANT
 
-GRACE_SECONDS = 4  # in production hours: here the old key shall end while we look on
+GRACE_SECONDS = 3  # in production hours: here the old key shall end while we look on
 INTERVAL_SECONDS = 3600
 
 
@@ -26,15 +26,15 @@ class Administrator:
         """The key id of a key whose sink is `vault:acme/<name>`, and holds it."""
         rotation = {"sink": f"vault:{TENANT}/{name}", "grace_seconds": GRACE_SECONDS}
         key_id = self.key(name, *scopes, rotation=rotation)["key_id"]
-        self.rotate_key(key_id)
+        self.rotate_key(key_id, grace_seconds=0)  # the first secret came to us, and nobody uses it
         return str(key_id)
 
     def key(self, name: str, *scopes: str, **fields: Any) -> dict[str, Any]:
         body = {"tenant": TENANT, "owner": f"svc-{name}", "name": name, "scopes": scopes, **fields}
         return self.api.call("POST", "/v1/keys", body=body)
 
-    def rotate_key(self, key_id: str) -> None:
-        self.api.call("POST", f"/v1/keys/{key_id}/rotate", body={})
+    def rotate_key(self, key_id: str, **fields: Any) -> None:
+        self.api.call("POST", f"/v1/keys/{key_id}/rotate", body=fields)
 
     def write_configs(self, database_port: int) -> None:
         where = {"host": "127.0.0.1", "port": database_port, "database": "postgres"}

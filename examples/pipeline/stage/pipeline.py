@@ -19,7 +19,8 @@ from stage.api import Administrator
 from stage.places import DATABASE_ROLE, FUNCTIONS, PIPELINE
 
 Say = Callable[[str], None]
-FILES = {"gateway": "tls.pem", "data": "tls.pem", "inference": "tls.pem", "client": "api-key"}  # the last that comes
+TLS = ("tls.pem", "ca.pem")
+FILES = {"gateway": TLS, "data": TLS, "inference": (*TLS, "api-key"), "client": ("api-key",)}
 
 
 class Pipeline:
@@ -31,6 +32,7 @@ class Pipeline:
         (port,) = free_ports(1)
         self.system = System(folder / "keyrail", FUNCTIONS, port, say, outlives=False)
         self.ports: dict[str, int] = {}
+        self.agents: dict[str, Child] = {}
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -69,10 +71,16 @@ class Pipeline:
         self._say("Keyrail's gRPC container starts, and an agent beside each service ...")
         self.keyrail, self.ports["keyrail"] = processes.keyrail_grpc(self.folder, address, identities)
         self._stack.callback(self.keyrail.stop)
-        agents = {name: self._child(processes.agent(self.folder / name, name, address, identities)) for name in FILES}
-        for name, file in FILES.items():
-            processes.wait_until((self.folder / name / file).exists, agents[name])
+        self._start_agents(address, identities)
         self._start_services()
+
+    def _start_agents(self, vault_address: str, identities: Path) -> None:
+        for name in FILES:
+            agent = processes.agent(self.folder / name, name, vault_address, identities)
+            self.agents[name] = self._child(agent)
+        for name, files in FILES.items():
+            for file in files:
+                processes.wait_until((self.folder / name / file).exists, self.agents[name])
 
     def _child(self, child: Child) -> Child:
         self._stack.callback(child.stop)

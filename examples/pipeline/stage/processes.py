@@ -19,6 +19,7 @@ from stage.places import PIPELINE
 from stage.vault import role_id
 
 SECONDS = 30.0
+CERTIFICATE_SECONDS = 12  # in production a day: here they shall be renewed while we look on
 QUIET = {"GRPC_VERBOSITY": "NONE"}  # a line of its own for each refused handshake
 
 
@@ -37,12 +38,14 @@ def wait_until(is_so: Callable[[], bool], *processes: Child) -> None:
 
 
 def agent(folder: Path, name: str, vault_address: str, identities: Path) -> Child:
-    """Its files lie in `folder`: api-key, or tls.pem and ca.pem, as <name>/agent.hcl says."""
+    """Its files lie in `folder`: as <name>/agent.hcl says, but for the life of a certificate."""
     folder.mkdir(mode=0o700)
     (folder / "role-id").write_text(role_id(identities, name))
     shutil.copy(identities / f"{name}.secret-id", folder / "secret-id")
-    script = 'cd "$0" && exec "$1" agent -config="$2"'
-    command = ["/bin/sh", "-c", script, str(folder), str(openbao.binary()), str(PIPELINE / name / "agent.hcl")]
+    config = (PIPELINE / name / "agent.hcl").read_text().replace("ttl=1h", f"ttl={CERTIFICATE_SECONDS}s")
+    (folder / "agent.hcl").write_text(config)
+    script = 'cd "$0" && exec "$1" agent -config=agent.hcl'
+    command = ["/bin/sh", "-c", script, str(folder), str(openbao.binary())]
     return Child(f"agent of {name}", command, _system() | {"VAULT_ADDR": vault_address}, folder / "agent.log")
 
 
@@ -53,7 +56,8 @@ def keyrail_grpc(folder: Path, vault_address: str, identities: Path) -> tuple[Ch
         "KEYRAIL_GRPC_PROBE_ADDRESS": "127.0.0.1:0",
         "KEYRAIL_GRPC_PKI_ROLE": "keyrail-grpc",
         "KEYRAIL_GRPC_PKI_NAME": "keyrail.svc",
-        "KEYRAIL_GRPC_PKI_TTL_SECONDS": "15",  # so that it is renewed while we look on
+        "KEYRAIL_GRPC_PKI_TTL_SECONDS": str(CERTIFICATE_SECONDS),
+        "KEYRAIL_GRPC_CONNECTION_AGE_SECONDS": "5",  # as in mtls.py
         "KEYRAIL_GRPC_DRAIN_NOTICE_SECONDS": "0",
         "KEYRAIL_GRPC_CLIENT_CA": str(folder / "ca.pem"),
         "KEYRAIL_GRPC_CLIENTS": str(PIPELINE / "keyrail-clients.json"),
@@ -71,6 +75,11 @@ def lines_of(process: Child, kind: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["kind"] == kind]
 
 
+def renewals(agent: Child) -> int:
+    """Of its certificate, after the first one."""
+    return max(agent.log.read_text().count('=> "tls.pem"') - 1, 0)
+
+
 def service(folder: Path, name: str, *arguments: str) -> Child:
     """With its agent's files, and no other."""
     env = _system() | QUIET | {"PYTHONPATH": f"{PIPELINE}:{folder / 'stubs'}"}
@@ -80,19 +89,22 @@ def service(folder: Path, name: str, *arguments: str) -> Child:
 
 def envoy(folder: Path, port: int, ports: Mapping[str, int]) -> Child:
     """As gateway/envoy.yaml says, but for addresses and the folder of its files. `ports` of the clusters."""
-    shutil.copy(folder / "stubs" / "pipeline.pb", folder / "gateway" / "pipeline.pb")
-    text = (PIPELINE / "gateway" / "envoy.yaml").read_text().replace("/etc/envoy", str(folder / "gateway"))
-    config: dict[str, Any] = yaml.safe_load(text)
+    own = folder / "gateway"
+    shutil.copy(folder / "stubs" / "pipeline.pb", own)
+    files = (PIPELINE / "gateway").glob("*.yaml")
+    texts = {file.name: file.read_text().replace("/etc/envoy", str(own)) for file in files}
+    (own / "certificate.yaml").write_text(texts["certificate.yaml"])
+    config: dict[str, Any] = yaml.safe_load(texts["envoy.yaml"])
     static = config["static_resources"]
     static["listeners"][0]["address"] = _address(port)
     for cluster in static["clusters"]:
         endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
         cluster["type"], endpoint["address"] = "STATIC", _address(ports[cluster["name"]])
-    file = folder / "gateway" / "envoy.json"
+    file = own / "envoy.json"
     file.write_text(json.dumps(config))
     program = str(Path(sys.executable).parent / "envoy")
     command = [program, "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]
-    return Child("Envoy", command, {"HOME": str(folder / "gateway")}, folder / "logs" / "envoy.log")
+    return Child("Envoy", command, {"HOME": str(own)}, folder / "logs" / "envoy.log")
 
 
 def _address(port: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from keyrail_client import SECONDS
 from stage.api import GRACE_SECONDS
 from stage.pipeline import Pipeline
 
-PAUSE_SECONDS = GRACE_SECONDS + 0.5  # so that each replaced key is refused before the next one is
+PAUSE_SECONDS = GRACE_SECONDS + 0.5  # a key that has a generation in its grace is not rotated again
 SEEN_SECONDS = 1.5  # until every instance refuses it
 
 
