@@ -13,11 +13,11 @@ from urllib.parse import quote
 import pytest
 from deployed import Deployment
 from http_api import Reply
-from postgres import ADMIN, PostgreSQL
 from rotating import Rotator
 from vault_proxy import Proxy, proxy_to
 
 from keyrail.adapters.vault_due import _path
+from keyrail.dev.postgres import ADMIN, PostgreSQL
 from keyrail.rotation_ports import DueEntry
 
 LEASE_SECONDS = 1
