@@ -20,6 +20,7 @@ from own_ca import OwnCa
 
 CONFIG = Path(__file__).parents[2] / "infra/gateways/envoy.yaml"
 ENVOY = Path(sys.executable).parent / "envoy"
+ENVOY_OPTIONS = ("--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning")
 PRINCIPAL = "spiffe://cluster/ns/edge/sa/envoy"
 SECONDS = 20.0
 Headers = list[tuple[str, str]]
@@ -134,7 +135,7 @@ def envoy(folder: Path, tls: Path, containers: list[Container], service_port: in
         cluster["load_assignment"]["endpoints"] = [{"lb_endpoints": endpoints}]
     file = folder / "envoy.json"
     file.write_text(json.dumps(config))
-    command = [str(ENVOY), "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]
+    command = [str(ENVOY), "-c", str(file), *ENVOY_OPTIONS]
     process = Child("envoy", command, {"HOME": str(folder)}, folder / "envoy.log")
     try:
         gateway = Gateway(port)

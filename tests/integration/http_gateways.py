@@ -1,4 +1,4 @@
-"""nginx, HAProxy, Traefik and Caddy before one service, each as its file in infra/gateways says but for addresses."""
+"""Gateways that ask over HTTP before one service, each as its file in infra/gateways says but for addresses."""
 
 import shutil
 import sys
@@ -6,25 +6,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway_world import Gateway
+from gateway_world import ENVOY_OPTIONS, Gateway
 from grpc_container import wait_until
 
 from keyrail.dev.ports import free_ports
 from keyrail.dev.processes import Child
 
 FILES = Path(__file__).parents[2] / "infra/gateways"
-NAMES = ("nginx", "haproxy", "traefik", "caddy")
+NAMES = ("nginx", "haproxy", "traefik", "caddy", "envoy")
 OWN = {
     "nginx": ("nginx.conf",),
     "haproxy": ("haproxy.cfg", "keyrail.lua"),
     "traefik": ("traefik.yaml", "traefik-dynamic.yaml"),
     "caddy": ("Caddyfile",),
+    "envoy": ("envoy-http.yaml",),
 }
 PUBLIC = {  # what its file says, and what is said here instead
     "nginx": ("listen 8080", "listen 127.0.0.1:{}"),
     "haproxy": ("bind :8080", "bind 127.0.0.1:{}"),
     "traefik": ('address: ":8080"', 'address: "127.0.0.1:{}"'),
     "caddy": ("\n:8080 {{", "\n:{} {{\n\tbind 127.0.0.1"),
+    "envoy": ("address: 0.0.0.0, port_value: 8080", "address: 127.0.0.1, port_value: {}"),
 }
 
 
@@ -43,7 +45,7 @@ class HttpGateway(Gateway):
             "127.0.0.1:8091": questions,
             "127.0.0.1:8092": unavailable,
         }
-        replaced = {told: f"127.0.0.1:{number}" for told, number in addresses.items()}
+        replaced = {self._spelled(told): self._spelled(f"127.0.0.1:{number}") for told, number in addresses.items()}
         replaced |= {f"/etc/{name}/": f"{folder}/", "/run/nginx.pid": f"{folder}/nginx.pid"}
         told, used = PUBLIC[name]
         replaced[told.format()] = used.format(port)
@@ -56,6 +58,10 @@ class HttpGateway(Gateway):
         env = {"HOME": str(folder), "PATH": "/usr/sbin:/usr/bin:/bin", "KEYRAIL_GATEWAY_KEY": key}
         self.process = Child(name, self._command(folder), env, self.log)
 
+    def _spelled(self, address: str) -> str:
+        host, _, port = address.partition(":")
+        return f"address: {host}, port_value: {port}" if self.name == "envoy" else address
+
     def _command(self, folder: Path) -> list[str]:
         own, config = Path(sys.executable).parent, str(folder / OWN[self.name][0])
         match self.name:
@@ -65,6 +71,8 @@ class HttpGateway(Gateway):
                 return [_debian("haproxy"), "-db", "-f", config]
             case "traefik":
                 return [str(own / "traefik"), f"--configFile={config}"]
+            case "envoy":
+                return [str(own / "envoy"), "-c", config, *ENVOY_OPTIONS]
         return [str(own / "caddy"), "run", "--config", config, "--adapter", "caddyfile"]
 
     def is_up(self) -> bool:
