@@ -2,9 +2,10 @@
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from gateway_world import ENVOY_OPTIONS, Gateway
 from grpc_container import wait_until
@@ -31,9 +32,17 @@ PUBLIC = {  # what its file says, and what is said here instead
 
 
 class HttpGateway(Gateway):
-    """`balancer_port`: of nginx as a load balancer."""
+    """`balancer_port`: of nginx as a load balancer. `edits`: what its file says, and what is said here instead."""
 
-    def __init__(self, name: str, folder: Path, keyrail: Sequence[int], service: int, key: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        keyrail: Sequence[int],
+        service: int,
+        key: str,
+        edits: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         port, self.balancer_port, questions, unavailable = free_ports(4)
         super().__init__(port)
         self.name, self.log = name, folder / f"{name}.log"
@@ -49,6 +58,7 @@ class HttpGateway(Gateway):
         replaced |= {f"/etc/{name}/": f"{folder}/", "/run/nginx.pid": f"{folder}/nginx.pid"}
         told, used = PUBLIC[name]
         replaced[told.format()] = used.format(port)
+        replaced |= edits
         for file in OWN[name]:
             text = (FILES / file).read_text()
             for told, used in replaced.items():
@@ -90,8 +100,15 @@ def _debian(program: str) -> str:
 
 
 @contextmanager
-def http_gateway(name: str, folder: Path, keyrail: Sequence[int], service: int, key: str) -> Iterator[HttpGateway]:
-    gateway = HttpGateway(name, folder, keyrail, service, key)
+def http_gateway(
+    name: str,
+    folder: Path,
+    keyrail: Sequence[int],
+    service: int,
+    key: str,
+    edits: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[HttpGateway]:
+    gateway = HttpGateway(name, folder, keyrail, service, key, edits)
     try:
         wait_until(gateway.is_up, gateway.process)
         yield gateway

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
@@ -18,7 +19,7 @@ from gateway_world import Gateway, Seen, echo_service
 from grpc_container import Client, running, wait_until
 from guarded import BY_GRPC, EVERY, asking_by_grpc, asking_by_http
 from http_api import Api, Key
-from http_gateways import FILES, NAMES, HttpGateway
+from http_gateways import FILES, NAMES, HttpGateway, http_gateway
 
 from keyrail.dev.openbao import OpenBao
 
@@ -232,6 +233,19 @@ def test_a_keyrail_that_is_away_lets_nothing_pass(
         for instance in validators:
             instance.restart()
     wait_until(lambda: {answer[0] for answer in answers_of(gateways, made).values()} == {200})
+
+
+def test_a_route_of_envoy_without_a_question_of_its_own_lets_nothing_pass(
+    api: Api, validators: list[Instance], service: int, tmp_path: Path
+) -> None:
+    made, gateways_key = api.issue(), api.of_tenant("system").issue(scopes=["keys:validate"])
+    indent = " " * 24
+    last = f"{indent}- match: {{prefix: /}}\n"
+    new = f"{indent}- match: {{prefix: /new}}\n{indent}  route: {{cluster: inference}}\n"
+    ports = [instance.function.port for instance in validators]
+    with http_gateway("envoy", tmp_path, ports, service, gateways_key.text, {last: new + last}) as gateway:
+        assert gateway.get("/any", ("X-API-Key", made.text)).status == 200
+        assert gateway.get("/new", ("X-API-Key", made.text)).status == 503
 
 
 @GATEWAYS
