@@ -87,6 +87,6 @@ def asking_by_grpc(
         for _ in range(count):
             servers.append(StaysAtItsPort(deployment, **env))
             stack.callback(servers[-1].stop)
-        containers = [server.container.wait() for server in servers]
-        yield stack.enter_context(envoy(folder, tls, containers, service)), servers
+        ports = [server.container.wait().port for server in servers]
+        yield stack.enter_context(envoy(folder, tls, ports, service)), servers
     deployment.canary.search("Envoy's log", (folder / "envoy.log").read_text(errors="replace"))

@@ -5,9 +5,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 
-from gateway_world import ENVOY_OPTIONS, Gateway
+from gateway_world import AS_IT_IS, ENVOY_OPTIONS, Gateway, edited
 from grpc_container import wait_until
 
 from keyrail.dev.ports import free_ports
@@ -32,7 +31,7 @@ PUBLIC = {  # what its file says, and what is said here instead
 
 
 class HttpGateway(Gateway):
-    """`balancer_port`: of nginx as a load balancer. `edits`: what its file says, and what is said here instead."""
+    """`balancer_port`: of nginx as a load balancer. `edits`: of its files, beyond addresses."""
 
     def __init__(
         self,
@@ -41,7 +40,7 @@ class HttpGateway(Gateway):
         keyrail: Sequence[int],
         service: int,
         key: str,
-        edits: Mapping[str, str] = MappingProxyType({}),
+        edits: Mapping[str, str] = AS_IT_IS,
     ) -> None:
         port, self.balancer_port, questions, unavailable = free_ports(4)
         super().__init__(port)
@@ -60,10 +59,7 @@ class HttpGateway(Gateway):
         replaced[told.format()] = used.format(port)
         replaced |= edits
         for file in OWN[name]:
-            text = (FILES / file).read_text()
-            for told, used in replaced.items():
-                text = text.replace(told, used)
-            (folder / file).write_text(text)
+            (folder / file).write_text(edited((FILES / file).read_text(), replaced))
         (folder / "keyrail-gateway-key.conf").write_text(f"proxy_set_header X-Keyrail-Gateway-Key {key};\n")
         env = {"HOME": str(folder), "PATH": "/usr/sbin:/usr/bin:/bin", "KEYRAIL_GATEWAY_KEY": key}
         self.process = Child(name, self._command(folder), env, self.log)
@@ -76,9 +72,9 @@ class HttpGateway(Gateway):
         own, config = Path(sys.executable).parent, str(folder / OWN[self.name][0])
         match self.name:
             case "nginx":
-                return [_debian("nginx"), "-p", str(folder), "-c", config, "-g", "daemon off;"]
+                return [debian("nginx"), "-p", str(folder), "-c", config, "-g", "daemon off;"]
             case "haproxy":
-                return [_debian("haproxy"), "-db", "-f", config]
+                return [debian("haproxy"), "-db", "-f", config]
             case "traefik":
                 return [str(own / "traefik"), f"--configFile={config}"]
             case "envoy":
@@ -93,7 +89,7 @@ class HttpGateway(Gateway):
             return False
 
 
-def _debian(program: str) -> str:
+def debian(program: str) -> str:
     found = shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     assert found, f"{program} is missing: apt-get install nginx-light haproxy"
     return found
@@ -106,7 +102,7 @@ def http_gateway(
     keyrail: Sequence[int],
     service: int,
     key: str,
-    edits: Mapping[str, str] = MappingProxyType({}),
+    edits: Mapping[str, str] = AS_IT_IS,
 ) -> Iterator[HttpGateway]:
     gateway = HttpGateway(name, folder, keyrail, service, key, edits)
     try:

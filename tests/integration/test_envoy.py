@@ -50,7 +50,7 @@ def gateway(
     world: Deployment, tls: Path, containers: list[Container], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("envoy-run")
-    with echo_service() as port, envoy(folder, tls, containers, port) as made:
+    with echo_service() as port, envoy(folder, tls, [each.port for each in containers], port) as made:
         yield made
     world.canary.search("Envoy's log", (folder / "envoy.log").read_text(errors="replace"))
 
