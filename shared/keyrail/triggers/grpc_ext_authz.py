@@ -37,11 +37,7 @@ class Check:
         ip = attributes.source.address.socket_address.address or None
         head = Head(context, self._serving, _trace_of(headers))
         outcome = head.ask(OPERATION, lambda: gateway_decision.asked(headers, ip, configured), self._serving.services)
-        reply: Any = outcome.reply
-        if outcome.error is not None:
-            answer = gateway_decision.refused(gateway_decision.for_the_client(outcome.error), head.correlation_id)
-        else:
-            answer = gateway_decision.answer(reply, head.correlation_id, headers, remove_key=remove_key)
+        answer = gateway_decision.answer_to(outcome, head.correlation_id, headers, remove_key=remove_key)
         data: bytes = _response(answer).SerializeToString()
         return data
 
