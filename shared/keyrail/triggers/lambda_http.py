@@ -77,17 +77,23 @@ def own_id(context: Any) -> Header:
 def header_of(event: Mapping[str, Any], own: Header) -> Header:
     """By lower-case name; of one that came several times all, separated by commas. Without X-Correlation-ID the id is
     the gateway's, or of the trace that a load balancer began, so that their logs and ours can be joined."""
+    multi: dict[str, Any] = part(event, "multiValueHeaders", dict, {})
     found: dict[str, str] = {}
-    multi = part(event, "multiValueHeaders", dict, None)
-    for name, value in (part(event, "headers", dict, {}) if multi is None else multi).items():
+    for name, value in [*multi.items(), *_only_single(event, multi)]:
         values = value if isinstance(value, list) else [value]
         if not all(isinstance(each, str) for each in values):
             raise _malformed("headers")
-        found[name.lower()] = ",".join([*filter(None, [found.get(name.lower())]), *values])
+        before = [found[name.lower()]] if name.lower() in found else []
+        found[name.lower()] = ",".join([*before, *values])
     given = _gateway_id(part(event, "requestContext", dict, {}), found) or own("x-correlation-id")
     if given is not None:
         found.setdefault("x-correlation-id", given)
     return found.get
+
+
+def _only_single(event: Mapping[str, Any], multi: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    single: dict[str, Any] = part(event, "headers", dict, {})
+    return [(name, value) for name, value in single.items() if name not in multi]
 
 
 def _gateway_id(context: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
