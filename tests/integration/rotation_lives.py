@@ -121,6 +121,8 @@ class RotationLives(KeyLives):
         assert sunk.held is not None
         assert sunk.held != before
         sunk.key.rotated(self._shown(sunk.held), identity or "", grace_seconds, now)
+        if identity is None:
+            sunk.key.rotation = None  # a tick's: nobody can repeat it
         sunk.next_at = self.world.call("get_key", key_id=sunk.key.key_id).rotation.next_at
         _assert_paced(sunk.next_at, sunk.interval_seconds, now)
 
