@@ -94,6 +94,10 @@ class Settings(BaseModel):
     grpc_pki_mount: str = Field("pki", alias="KEYRAIL_GRPC_PKI_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     grpc_pki_name: str = Field("keyrail", alias="KEYRAIL_GRPC_PKI_NAME", pattern=r"^[a-z0-9.,-]{1,253}$")
     grpc_pki_ttl_seconds: int = Field(DAY_SECONDS, alias="KEYRAIL_GRPC_PKI_TTL_SECONDS", ge=10, le=90 * DAY_SECONDS)
+    authorizer_response: Literal["simple", "iam"] = Field("simple", alias="KEYRAIL_AUTHORIZER_RESPONSE")
+    """How an HTTP API of API Gateway with payload 2.0 was told that it would be answered."""
+    authorizer_routes: str | None = Field(None, alias="KEYRAIL_AUTHORIZER_ROUTES")
+    """A JSON object: what each route needs, as docs/gateways.md has it; without it, any live key."""
     metrics: Literal["prometheus", "none"] = Field("prometheus", alias="KEYRAIL_METRICS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="KEYRAIL_LOG_LEVEL")
 
@@ -146,11 +150,16 @@ class Settings(BaseModel):
             raise Internal(f"settings: KEYRAIL_IMPORTED_PREFIXES: {error}") from error
 
 
+# Between two calls Lambda freezes a process, and nobody can ask it for its metrics: these are set there unless you do.
+ON_LAMBDA = {"KEYRAIL_FEED_POLL": "inline", "KEYRAIL_METRICS": "none"}
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Raises: Internal whose detail names each wrong variable, never a value."""
     environ = os.environ if environ is None else environ
+    given = {name: value for name, value in environ.items() if value != ""}
     try:
-        return Settings.model_validate({name: value for name, value in environ.items() if value != ""})
+        return Settings.model_validate(ON_LAMBDA | given if "AWS_LAMBDA_RUNTIME_API" in given else given)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in found)

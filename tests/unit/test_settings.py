@@ -89,6 +89,8 @@ VALUES = {
     "KEYRAIL_GRPC_PKI_MOUNT": ("grpc_pki_mount", "pki-ml", "pki-ml"),
     "KEYRAIL_GRPC_PKI_NAME": ("grpc_pki_name", "keyrail.svc,localhost", "keyrail.svc,localhost"),
     "KEYRAIL_GRPC_PKI_TTL_SECONDS": ("grpc_pki_ttl_seconds", "10", 10),
+    "KEYRAIL_AUTHORIZER_RESPONSE": ("authorizer_response", "iam", "iam"),
+    "KEYRAIL_AUTHORIZER_ROUTES": ("authorizer_routes", '{"*": {}}', '{"*": {}}'),
     "KEYRAIL_METRICS": ("metrics", "none", "none"),
     "KEYRAIL_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG"),
     "OTEL_EXPORTER_OTLP_ENDPOINT": ("otlp_endpoint", "http://collector:4318", "http://collector:4318"),
@@ -280,3 +282,14 @@ def test_a_prefix_of_our_own_keys_is_no_prefix_of_imported_ones() -> None:
     assert refused.value.detail == (
         "settings: KEYRAIL_IMPORTED_PREFIXES: prefixes of imported keys must not be those of our own"
     )
+
+
+def test_on_lambda_nothing_runs_in_the_background_unless_told_so() -> None:
+    lambdas = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}
+    settings = load_settings(lambdas)
+    assert (settings.feed_poll, settings.metrics) == ("inline", "none")
+    assert settings.model_dump(exclude={"feed_poll", "metrics"}) == Settings().model_dump(
+        exclude={"feed_poll", "metrics"}
+    )
+    told = {"KEYRAIL_FEED_POLL": "background", "KEYRAIL_METRICS": "prometheus"}
+    assert load_settings(lambdas | told) == Settings()

@@ -42,11 +42,7 @@ class Check:
             self._serving.services,
             replies_with_errors=True,
         )
-        reply: Any = outcome.reply
-        if outcome.error is not None:
-            answer = gateway_decision.refused(gateway_decision.for_the_client(outcome.error), head.correlation_id)
-        else:
-            answer = gateway_decision.answer(reply, head.correlation_id, headers, remove_key=remove_key)
+        answer = gateway_decision.answer_to(outcome, head.correlation_id, headers, remove_key=remove_key)
         data: bytes = _response(answer).SerializeToString()
         return data
 
