@@ -4,6 +4,7 @@ A line of a request: {"at", "level", "kind": "request", "operation", "code", "co
 A line of the audit log has "kind": "audit" and is written by adapters/json_audit.py.
 """
 
+import atexit
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ from math import isfinite
 from typing import Any, TextIO
 
 from keyrail.domain.key_format import ANY_SECRET, imported_keys_pattern
+from keyrail.held_lines import HeldLines
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 noted: ContextVar[dict[str, Any] | None] = ContextVar("noted", default=None)
@@ -32,6 +34,8 @@ _LIKE_A_VAULT_TOKEN = re.compile(r"\.[0-9A-Za-z_-]{20}")  # finds all of them, i
 
 _imported_key = imported_keys_pattern(())  # of this process's deployment: configure_logging sets it
 _like_secrets: tuple[re.Pattern[str], ...] = (ANY_SECRET, _LIKE_A_VAULT_TOKEN)  # with prefixes, imported keys too
+
+REQUEST = "request"  # the kind of a request's line
 
 _logger = logging.getLogger("keyrail")
 audit_logger = logging.getLogger("keyrail.audit")
@@ -188,6 +192,7 @@ class _LineHandler(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
+        self.held: HeldLines | None = None
         try:
             self._file: int | None = stream.fileno()
         except OSError:
@@ -199,9 +204,19 @@ class _LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._write(self.format(record) + "\n")
+            self._put(record, self.format(record) + "\n")
         except Exception:  # noqa: BLE001 - as every handler of logging: it tells standard error, and nobody fails
             self.handleError(record)
+
+    def _put(self, record: logging.LogRecord, line: str) -> None:
+        """Of what is held nothing is overtaken."""
+        if self.held is None:
+            self._write(line)
+        elif record.levelno == logging.INFO and record.msg == REQUEST:
+            self.held.add(line)
+        else:
+            self.held.flush()
+            self._write(line)
 
     def _write(self, line: str) -> None:
         if self._file is None:
@@ -218,6 +233,15 @@ def redact_imported_keys(prefixes: tuple[str, ...]) -> None:
     like_one = imported_keys_pattern(prefixes)  # in JSON it may be glued to an escape
     _imported_key = re.compile(rf"(?<![0-9A-Za-z])(?:{like_one.pattern})[0-9A-Za-z._-]*")
     _like_secrets = (ANY_SECRET, _LIKE_A_VAULT_TOKEN, *([like_one] if prefixes else ()))
+
+
+def hold_request_lines() -> None:
+    """From now on, in this process, lines of requests that went well are written together, HELD_SECONDS later at most.
+    Audit lines, warnings and errors never wait. For a process that ends by itself, not for one that is frozen."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _LineHandler):
+            handler.held = HeldLines(handler._write)
+            atexit.register(handler.held.flush)
 
 
 def configure_logging(level: str = "INFO", imported_prefixes: tuple[str, ...] = ()) -> None:

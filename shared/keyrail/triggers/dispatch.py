@@ -11,11 +11,11 @@ from keyrail import tracing
 from keyrail.domain.access import FOREIGN, Caller, Principal
 from keyrail.domain.decisions import Code, Decision
 from keyrail.domain.errors import Internal, KeyrailError, NotFound, PermissionDenied, Unauthenticated
-from keyrail.domain.fields import Reply, Request
+from keyrail.domain.fields import Reply
 from keyrail.domain.records import SYSTEM_TENANT
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
-from keyrail.telemetry import correlation_id, log, noted
+from keyrail.telemetry import REQUEST, correlation_id, log, noted
 from keyrail.validation import authenticate, authenticate_principal, authenticate_token, refusal
 
 _TOLD_OF_A_DENIAL = ("key_id", "presented_id", "presented_reason")
@@ -32,7 +32,7 @@ class Call:
     correlation_id: str
     credential: Callable[[], str | None]
     ip: str | None
-    parse: Callable[[], Request]
+    parse: Callable[[], Any]
     principal: Principal | None = None
 
 
@@ -132,7 +132,7 @@ def _write_line(operation: Operation, outcome: Outcome, facts: _Facts, seconds: 
     error = outcome.error
     log(
         logging.ERROR if outcome.is_our_fault else logging.INFO,
-        "request",
+        REQUEST,
         operation=operation.name,
         code=outcome.code,
         ms=round(seconds * 1000, 3),

@@ -1,6 +1,6 @@
 """The services of keyrail.v1: for each operation the rpc of its name, in the service of its scope's noun."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -45,24 +45,17 @@ def handlers(serving: Serving, operations: Collection[str]) -> Handlers:
         if operation.name in operations:
             service, rpc = service_of(operation), rpc_of(operation)
             rpcs = found.setdefault(service, {})
-            rpcs[rpc] = _unary(Unary(operation, *_codec(operation), serving, f"{service}/{rpc}"))
             if operation.name == "validate_key":
-                codec = grpc_validate.parse_batch, grpc_validate.encode_batch
-                rpcs["BatchValidate"] = _unary(Unary(operation, *codec, serving, f"{service}/BatchValidate"))
-                stream: Any = grpc_validate.ValidateStream(serving, f"{service}/ValidateStream")
-                rpcs["ValidateStream"] = grpc.stream_stream_rpc_method_handler(stream)
+                rpcs |= grpc_validate.rpcs(serving, service)
+            else:
+                rpcs[rpc] = _unary(operation, serving, f"{service}/{rpc}")
     return found
 
 
-def _unary(call: Any) -> Handler:
-    return grpc.unary_unary_rpc_method_handler(call)
-
-
-def _codec(operation: Operation) -> tuple[Callable[[bytes], Request], Callable[[Any], bytes]]:
-    if operation.name == "validate_key":
-        return grpc_validate.parse_one, grpc_validate.encode_one
+def _unary(operation: Operation, serving: Serving, rpc: str) -> Handler:
     request, response = messages_of(operation)
-    return partial(_parsed, operation.request, request), partial(_encoded, response)
+    call = Unary(operation, partial(_parsed, operation.request, request), partial(_encoded, response), serving, rpc)
+    return grpc.unary_unary_rpc_method_handler(call)
 
 
 def _parsed(model: type[Request], kind: type[Message], data: bytes) -> Request:

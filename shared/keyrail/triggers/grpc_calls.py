@@ -14,7 +14,7 @@ import grpc
 from keyrail import tracing
 from keyrail.domain.access import Principal
 from keyrail.domain.errors import RateLimited
-from keyrail.domain.fields import Reply, Request
+from keyrail.domain.fields import Reply
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id
@@ -96,7 +96,7 @@ class Head:
     def ask(
         self,
         operation: Operation,
-        parse: Callable[[], Request],
+        parse: Callable[[], Any],
         services: Services,
         *,
         replies_with_errors: bool = False,
@@ -112,7 +112,7 @@ class Head:
                 span.fail(outcome.code)
             return outcome
 
-    def _asked(self, operation: Operation, parse: Callable[[], Request], services: Services) -> Outcome:
+    def _asked(self, operation: Operation, parse: Callable[[], Any], services: Services) -> Outcome:
         call = Call(self.correlation_id, self.credential, self.ip, parse, self.principal)
         if operation.name not in _READING:
             return dispatch(operation, call, services)
@@ -134,7 +134,7 @@ class Unary:
     def __init__(
         self,
         operation: Operation,
-        parse: Callable[[bytes], Request],
+        parse: Callable[[bytes], Any],
         encode: Callable[[Any], bytes],
         serving: Serving,
         rpc: str,
