@@ -1,11 +1,14 @@
-"""One real OpenBao for the run (one a worker under pytest-xdist), and a mount of its own for each test that asks."""
+"""One real OpenBao for the run (one a worker under pytest-xdist), and a mount of its own for each test that asks; the
+same for DynamoDB and its tables."""
 
 from collections.abc import Iterator
 
 import hvac
 import pytest
 
+from dynamo_server import CountedTable, new_table
 from keyrail.adapters.vault_session import VaultSession
+from keyrail.dev.dynamodb import CREDENTIALS, dynamo_server
 from keyrail.dev.openbao import OpenBao
 from vault_mount import Mount, RecordedMetrics
 
@@ -40,3 +43,21 @@ def vault_session(mount: Mount, metrics: RecordedMetrics) -> Iterator[VaultSessi
     session = VaultSession(mount.config(), metrics)
     yield session
     session.close()
+
+
+@pytest.fixture(scope="session")
+def dynamo_endpoint() -> Iterator[str]:
+    with dynamo_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 looks for them first thing: those of whoever runs the tests must not be used."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def dynamo_table(dynamo_endpoint: str, aws_credentials: None) -> CountedTable:
+    return new_table(dynamo_endpoint)

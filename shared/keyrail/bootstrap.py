@@ -16,6 +16,8 @@ from keyrail.adapters.memory_limiter import MemoryRateLimiter
 from keyrail.adapters.rotators import InstalledRotators
 from keyrail.adapters.system_clock import SystemClock
 from keyrail.adapters.vault_config import VaultConfig
+from keyrail.bootstrap_aws import in_dynamodb
+from keyrail.bootstrap_ticks import tick_tokens
 from keyrail.domain.digest import PEPPER_BYTES, Peppers
 from keyrail.domain.errors import Internal
 from keyrail.domain.life_policy import LifePolicy
@@ -29,7 +31,6 @@ from keyrail.ports import (
     PepperSource,
     RoleSource,
     Services,
-    TokenVerifier,
 )
 from keyrail.rotation_ports import (
     ConfigStore,
@@ -69,6 +70,8 @@ def build_services(settings: Settings) -> Services:
     clock = SystemClock()
     metrics = _metrics(settings, clock)
     stores = _memory_stores() if settings.store == "memory" else _vault_stores(settings, metrics, clock)
+    if settings.store == "dynamodb":
+        stores = replace(stores, **in_dynamodb(settings))  # the rest stays in Vault
     return Services(
         key_format=settings.key_format(),
         life_policy=LifePolicy(settings.default_lifetime_seconds, settings.max_lifetime_seconds or None),
@@ -87,7 +90,7 @@ def build_services(settings: Settings) -> Services:
         rotators=InstalledRotators({"generated": GeneratedSecret(), **stores.rotators}),
         outbox=stores.outbox if settings.event_sink else None,
         event_sink=_event_sink(settings, clock),
-        tick_tokens=_tick_tokens(settings, clock),
+        tick_tokens=tick_tokens(settings, clock),
         rotation_lease_seconds=settings.rotation_lease_seconds,
         metrics=metrics,
         open_operations=frozenset({"validate_key"} if settings.validate_open else ()),
@@ -173,29 +176,6 @@ def _event_sink(settings: Settings, clock: Clock) -> EventSink | None:
     except ValueError as error:
         raise Internal(f"settings: {error}") from error
     return HttpEventSink(server, clock.elapsed_seconds, settings.event_mode, extensions)
-
-
-def _tick_tokens(settings: Settings, clock: Clock) -> TokenVerifier | None:
-    """Signed tokens count for nothing unless all that they are held against is set."""
-    needed = {
-        "KEYRAIL_TICK_OIDC_ISSUER": settings.tick_oidc_issuer,
-        "KEYRAIL_TICK_OIDC_AUDIENCE": settings.tick_oidc_audience,
-        "KEYRAIL_TICK_OIDC_SUBJECT": settings.tick_oidc_subject,
-        "KEYRAIL_TICK_OIDC_JWKS": settings.tick_oidc_jwks,
-    }
-    missing = [name for name, value in needed.items() if value is None]
-    if len(missing) == len(needed):
-        return None
-    if missing:
-        raise Internal(f"settings: {', '.join(missing)} missing beside the other KEYRAIL_TICK_OIDC settings")
-    from keyrail.adapters.oidc_keys import IssuerKeys
-    from keyrail.adapters.oidc_tokens import OidcTokens
-
-    issuer, audience, subject, jwks = (value or "" for value in needed.values())
-    try:
-        return OidcTokens(issuer, audience, subject, IssuerKeys(jwks, clock.elapsed_seconds))
-    except ValueError as error:
-        raise Internal(f"settings: {error}") from error
 
 
 def vault_config(settings: Settings) -> VaultConfig:

@@ -22,7 +22,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    store: Literal["vault", "memory"] = Field("vault", alias="KEYRAIL_STORE")
+    store: Literal["vault", "dynamodb", "memory"] = Field("vault", alias="KEYRAIL_STORE")
+    dynamodb_table: str = Field("keyrail", alias="KEYRAIL_DYNAMODB_TABLE", pattern=r"^[a-zA-Z0-9_.-]{3,255}$")
+    dynamodb_deadline_seconds: float = Field(2.0, alias="KEYRAIL_DYNAMODB_DEADLINE_SECONDS", gt=0, le=30)
+    """Region, credentials and endpoint are found as boto3 does."""
     prefix: str = Field("krl", alias="KEYRAIL_PREFIX", pattern=_LABEL)
     environment: str = Field("live", alias="KEYRAIL_ENVIRONMENT", pattern=_LABEL)
     imported_prefixes: str | None = Field(

@@ -1,10 +1,11 @@
-"""What every ChangeFeed keeps to, over memory and over a real Vault."""
+"""What every ChangeFeed keeps to, over memory, a real Vault and DynamoDB."""
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from keyrail.adapters.dynamodb_feed import DynamoChangeFeed
 from keyrail.adapters.memory_feed import MemoryChangeFeed
 from keyrail.adapters.vault_feed import VaultChangeFeed
 from keyrail.domain.errors import Unavailable
@@ -14,10 +15,12 @@ from vault_mount import Mount
 PUBLISHERS = 16
 
 
-@pytest.fixture(params=["memory", "vault"])
+@pytest.fixture(params=["memory", "vault", "dynamodb"])
 def feed(request: pytest.FixtureRequest) -> ChangeFeed:
     if request.param == "memory":
         return MemoryChangeFeed()
+    if request.param == "dynamodb":
+        return DynamoChangeFeed(request.getfixturevalue("dynamo_table"))
     mount: Mount = request.getfixturevalue("mount")
     mount.put("feed/head", {"seq": 0, "ring": []})
     return VaultChangeFeed(request.getfixturevalue("vault_session"))

@@ -1,10 +1,15 @@
-"""What every DueIndex keeps to, over memory and over a real Vault."""
+"""What every DueIndex keeps to, over memory, a real Vault and DynamoDB."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from dynamo_server import CountedTable
+from keyrail.adapters import dynamodb_due
+from keyrail.adapters.dynamodb_due import DynamoDueIndex
+from keyrail.adapters.dynamodb_layout import SHARDS
 from keyrail.adapters.memory_due import MemoryDueIndex
 from keyrail.adapters.vault_due import VaultDueIndex
 from keyrail.adapters.vault_session import VaultSession
@@ -16,10 +21,12 @@ TICK = timedelta(microseconds=1)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=["memory", "vault"])
+@pytest.fixture(params=["memory", "vault", "dynamodb"])
 def index(request: pytest.FixtureRequest) -> DueIndex:
     if request.param == "memory":
         return MemoryDueIndex()
+    if request.param == "dynamodb":
+        return DynamoDueIndex(request.getfixturevalue("dynamo_table"))
     return VaultDueIndex(request.getfixturevalue("deleting_session"))
 
 
@@ -180,3 +187,50 @@ class TestInVault:
         index.add(entry)
         assert index.due(NOW) == [entry]
         assert index.due(NOW + 1000 * HOUR) == [entry]
+
+
+class TestInDynamoDB:
+    @pytest.fixture
+    def index(self, dynamo_table: CountedTable) -> DynamoDueIndex:
+        return DynamoDueIndex(dynamo_table)
+
+    @pytest.mark.parametrize("later", [0, 20, 300])
+    def test_what_it_costs_follows_what_is_due_not_the_total(
+        self, index: DynamoDueIndex, dynamo_table: CountedTable, later: int
+    ) -> None:
+        due = [key(NOW - n * HOUR) for n in range(10)]
+        for entry in [*due, *(key(NOW + (1 + n) * HOUR) for n in range(later))]:
+            index.add(entry)
+        dynamo_table.asked.clear()
+        assert index.due(NOW) == due[::-1]
+        assert dynamo_table.actions() == ["query"] * SHARDS
+        read = [dynamo_table.client().query(**request)["ScannedCount"] for _, request in dynamo_table.asked]
+        assert sum(read) == len(due), "no hint of a later time was read"
+
+    def test_hints_are_spread_and_so_are_those_of_one_moment(
+        self, index: DynamoDueIndex, dynamo_table: CountedTable
+    ) -> None:
+        entries = [key(NOW) for _ in range(200)]
+        for entry in entries:
+            index.add(entry)
+        shards = Counter(request["Item"]["shard"]["S"] for _, request in dynamo_table.asked if "Item" in request)
+        assert len(shards) == SHARDS
+        assert max(shards.values()) < 3 * len(entries) / SHARDS
+
+    def test_more_than_a_page_is_read_on(self, index: DynamoDueIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(dynamodb_due, "PAGE", 2)
+        entries = {key(NOW - n * HOUR) for n in range(40)}
+        for entry in entries:
+            index.add(entry)
+        assert set(index.due(NOW)) == entries
+
+    @pytest.mark.parametrize("position", ["2", "20300101000000", "20300101000000#x#y", "20301301000000#k#" + "a" * 16])
+    def test_what_somebody_put_there_by_hand_is_passed_over(
+        self, index: DynamoDueIndex, dynamo_table: CountedTable, position: str
+    ) -> None:
+        stray = {"pk": {"S": "due#stray"}, "shard": {"S": "due#0"}, "position": {"S": position}}
+        dynamo_table.write("put_item", Item=stray)
+        entry = key(NOW)
+        index.add(entry)
+        assert index.due(NOW) == [entry]
+        assert index.due(NOW + 24 * 400 * HOUR) == [entry]

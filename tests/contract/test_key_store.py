@@ -1,10 +1,13 @@
-"""What every KeyStore keeps to: the same tests over memory and over a real Vault."""
+"""What every KeyStore keeps to: the same tests over memory, a real Vault and DynamoDB."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from keyrail.adapters.dynamodb_keys import DynamoKeyStore
 from keyrail.adapters.memory_keys import MemoryKeyStore
 from keyrail.adapters.vault_keys import VaultKeyStore
 from keyrail.domain.key_format import new_key_id
@@ -15,10 +18,12 @@ from vault_mount import a_record, a_tombstone
 RACERS = 16
 
 
-@pytest.fixture(params=["memory", "vault"])
+@pytest.fixture(params=["memory", "vault", "dynamodb"])
 def keys(request: pytest.FixtureRequest) -> KeyStore:
     if request.param == "memory":
         return MemoryKeyStore()
+    if request.param == "dynamodb":
+        return DynamoKeyStore(request.getfixturevalue("dynamo_table"))
     return VaultKeyStore(request.getfixturevalue("vault_session"))
 
 
@@ -185,3 +190,56 @@ def test_listing_goes_on_after_an_id_that_is_no_longer_listed(keys: KeyStore) ->
         keys.create(a_record(key_id))
     assert keys.list_ids("acme", "C" * 16, 10) == Page(("D" * 16,), None)
     assert keys.list_ids("acme", "E" * 16, 10) == Page((), None)
+
+
+class TestForTheSweep:
+    """With rights that no other function has."""
+
+    @pytest.fixture(params=["memory", "vault", "dynamodb"])
+    def keys(self, request: pytest.FixtureRequest) -> KeyStore:
+        if request.param == "memory":
+            return MemoryKeyStore()
+        if request.param == "dynamodb":
+            return DynamoKeyStore(request.getfixturevalue("dynamo_table"))
+        return VaultKeyStore(request.getfixturevalue("deleting_session"))
+
+    @pytest.mark.parametrize("limit", [1, 3, 12, 13])
+    def test_all_keys_and_all_entries_are_paged_in_order(self, keys: KeyStore, limit: int) -> None:
+        records = [a_record(tenant=tenant) for tenant in ("a", "a-b", "a0") for _ in range(4)]
+        for record in records:
+            keys.create(record)
+        entries = ["/".join(name) for name in sorted((record.tenant, record.key_id) for record in records)]
+        assert paged(keys.list_all_ids, limit) == sorted(record.key_id for record in records)
+        assert paged(keys.list_index, limit) == entries
+
+    def test_an_entry_is_as_old_as_its_key_and_can_be_removed(self, keys: KeyStore) -> None:
+        record, other = a_record(tenant="acme"), a_record(tenant="acme")
+        began_at = datetime.now(UTC) - timedelta(seconds=5)
+        for each in (record, other):
+            keys.create(each)
+        made_at = keys.indexed_at("acme", record.key_id)
+        assert made_at is not None
+        assert made_at == record.created_at or made_at > began_at, "the store's own time, or the record's"
+        assert keys.indexed_at("another", record.key_id) is None
+        for _ in range(2):
+            keys.remove_from_index("acme", record.key_id)
+        assert keys.indexed_at("acme", record.key_id) is None
+        assert keys.list_index(None, 10).key_ids == (f"acme/{other.key_id}",)
+        assert keys.list_ids("acme", None, 10).key_ids == (other.key_id,)
+        assert keys.find(record.key_id) == StoredKey(record, 1)
+
+    def test_removing_what_never_was_makes_nothing(self, keys: KeyStore) -> None:
+        key_id = new_key_id()
+        keys.remove_from_index("acme", key_id)
+        assert keys.find(key_id) is None
+        assert keys.list_all_ids(None, 10) == Page((), None)
+
+
+def paged(listed: Callable[[str | None, int], Page], limit: int) -> list[str]:
+    names: list[str] = []
+    page = listed(None, limit)
+    while page.next_after is not None:
+        assert len(page.key_ids) == limit
+        names += page.key_ids
+        page = listed(page.next_after, limit)
+    return [*names, *page.key_ids]

@@ -77,8 +77,10 @@ class Instance:
 
 
 class Deployment:
-    def __init__(self, vault: OpenBao, folder: Path, canary: Canary) -> None:
-        self.vault, self.folder, self.canary = vault, folder, canary
+    """`env` is what is set for the bootstrap and for every function beside what leads to Vault."""
+
+    def __init__(self, vault: OpenBao, folder: Path, canary: Canary, **env: str) -> None:
+        self.vault, self.folder, self.canary, self._env = vault, folder, canary, env
         self.mount = f"keyrail-{secrets.token_hex(4)}"
         self.config_mount, self.database_mount = f"{self.mount}-config", f"{self.mount}-database"
         self.delivery_mount, self.pki_mount = f"{self.mount}-delivery", f"{self.mount}-pki"
@@ -98,6 +100,7 @@ class Deployment:
                 "KEYRAIL_DELIVERY_MOUNT": self.delivery_mount,
                 "KEYRAIL_GRPC_PKI_MOUNT": self.pki_mount,
                 "KEYRAIL_FEED_POLL": "inline",
+                **self._env,
             }
         )
         shown: dict[str, str] = {}
@@ -131,7 +134,7 @@ class Deployment:
 
     def environment(self, name: str, vault_address: str | None = None, **env: str) -> dict[str, str]:
         identity = read_identity(self.folder / "identities", name)
-        return environment(vault_address or self.vault.address, identity) | env
+        return environment(vault_address or self.vault.address, identity) | self._env | env
 
     def policy_of(self, name: str) -> str:
         return f"{self.mount}-{name}"

@@ -42,6 +42,8 @@ def test_vaults_own_variables_keep_their_names() -> None:
 
 VALUES = {
     "KEYRAIL_STORE": ("store", "memory", "memory"),
+    "KEYRAIL_DYNAMODB_TABLE": ("dynamodb_table", "keys-of.eu_1", "keys-of.eu_1"),
+    "KEYRAIL_DYNAMODB_DEADLINE_SECONDS": ("dynamodb_deadline_seconds", "0.5", 0.5),
     "KEYRAIL_PREFIX": ("prefix", "acme", "acme"),
     "KEYRAIL_ENVIRONMENT": ("environment", "test", "test"),
     "KEYRAIL_IMPORTED_PREFIXES": ("imported_prefixes", "sk-,pk_", "sk-,pk_"),
@@ -149,6 +151,9 @@ def test_what_is_none_of_ours_is_left_alone() -> None:
     [
         ("KEYRAIL_STORE", CANARY),
         ("KEYRAIL_STORE", "Memory"),
+        *(("KEYRAIL_DYNAMODB_TABLE", text) for text in ("ab", "a/b", "a b", "keys\n", "a" * 256)),
+        ("KEYRAIL_DYNAMODB_DEADLINE_SECONDS", "0"),
+        ("KEYRAIL_DYNAMODB_DEADLINE_SECONDS", "31"),
         ("KEYRAIL_PREFIX", "Krl"),
         ("KEYRAIL_PREFIX", "k_r"),
         ("KEYRAIL_PREFIX", "krl\n"),

@@ -66,7 +66,9 @@ def plan_of(settings: Settings, functions: Path, auth_mount: str, containers: Pa
 
 def admin_settings(mount: str | None) -> Settings:
     """For whoever administrates Vault: by VAULT_TOKEN or the Vault CLI's token file. Raises: CliError."""
-    environ = {**os.environ, "KEYRAIL_STORE": "vault", "KEYRAIL_VAULT_AUTH": "token", "KEYRAIL_FEED_POLL": "inline"}
+    environ = {**os.environ, "KEYRAIL_VAULT_AUTH": "token", "KEYRAIL_FEED_POLL": "inline"}
+    if environ.get("KEYRAIL_STORE") == "memory":
+        environ["KEYRAIL_STORE"] = "vault"  # nothing lasts in memory
     token_file = Path.home() / VAULT_CLI_TOKEN
     if not environ.get("VAULT_TOKEN") and token_file.is_file():
         environ["VAULT_TOKEN"] = token_file.read_text().strip()

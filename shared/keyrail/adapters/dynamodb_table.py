@@ -1,0 +1,169 @@
+"""One DynamoDB table, and what its answers mean. boto3 finds region, credentials and endpoint as it always does.
+
+conflict   the condition of a write did not hold: an answer, no fault
+busy       throttled: for certain nothing was done, so it is tried again for a moment, then Unavailable
+unsent     no connection: the same
+unknown    5xx, or no answer, after a request was sent: a write may have happened (DeadlineExceeded), a read is tried
+           again for a moment, then Unavailable
+refused    any other: Unavailable; a table that is missing and an action that IAM denies are no answer either
+
+Texts of exceptions may quote the request, so only their classes and codes are told.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from keyrail.domain.errors import DeadlineExceeded, Unavailable
+
+TRIES = 3
+PAUSE_SECONDS = 0.05  # the longest before the second try, doubled before the third
+CONNECT_SECONDS = 0.5
+POOL = 32  # connections: as many threads as gunicorn or gRPC are run with
+_BUSY = {
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+    "TransactionInProgressException",
+}
+Item = dict[str, Any]
+
+
+class _Fault(Exception):
+    """`was_done` None: nobody knows."""
+
+    def __init__(self, what: str, *, was_done: bool | None, may_pass: bool = True) -> None:
+        super().__init__(what)
+        self.was_done, self.may_pass = was_done, may_pass
+
+
+class Conflict(Exception):
+    """The condition of a write did not hold. `standing` is the item, where the request asked for it."""
+
+    def __init__(self, standing: Item | None) -> None:
+        super().__init__()
+        self.standing = standing
+
+
+class DynamoTable:
+    """`endpoint_url` None: what boto3 finds."""
+
+    def __init__(self, name: str, deadline_seconds: float, endpoint_url: str | None = None) -> None:
+        self.name = name
+        self._deadline_seconds, self._endpoint_url = deadline_seconds, endpoint_url
+        self._client: tuple[int, Any] | None = None
+        self._lock = threading.Lock()
+
+    def read(self, action: str, **request: Any) -> dict[str, Any]:
+        """`action` as boto3 names it; the table is filled in. Raises: Unavailable."""
+        return self._tried(action, {"TableName": self.name, **request}, is_write=False)
+
+    def read_items(self, pks: list[str]) -> dict[str, Item]:
+        """Those that exist, by pk, never stale, in one request. Raises: Unavailable."""
+        keys = [{"pk": {"S": pk}} for pk in pks]
+        asked = {"RequestItems": {self.name: {"Keys": keys, "ConsistentRead": True}}}
+        reply = self._tried("batch_get_item", asked, is_write=False)
+        if reply["UnprocessedKeys"]:  # what throttling looks like in a batch; absent is something else
+            raise Unavailable("DynamoDB left a part of a batch unread")
+        return {item["pk"]["S"]: item for item in reply["Responses"][self.name]}
+
+    def query(self, index: str, shard: tuple[str, str], span: tuple[str, str, str], page: int) -> Iterator[Item]:
+        """Of an index, in the order of its range key: (hash key's name, value), (range key's name, from, up to).
+
+        `page` items a request, so that whoever stops early pays for no more. Raises: Unavailable.
+        """
+        request: dict[str, Any] = {
+            "IndexName": index,
+            "KeyConditionExpression": "#hash = :hash AND #range BETWEEN :low AND :high",
+            "ExpressionAttributeNames": {"#hash": shard[0], "#range": span[0]},
+            "ExpressionAttributeValues": {":hash": {"S": shard[1]}, ":low": {"S": span[1]}, ":high": {"S": span[2]}},
+            "Limit": page,
+        }
+        while True:
+            reply = self.read("query", **request)
+            yield from reply["Items"]
+            if "LastEvaluatedKey" not in reply:
+                return
+            request["ExclusiveStartKey"] = reply["LastEvaluatedKey"]
+
+    def write(self, action: str, **request: Any) -> dict[str, Any]:
+        """Raises: Conflict, Unavailable; DeadlineExceeded where nobody knows what became of it."""
+        return self._tried(action, {"TableName": self.name, **request}, is_write=True)
+
+    def client(self) -> Any:
+        """boto3's, of this process: connections must not be shared over a fork."""
+        made = self._client
+        if made is None or made[0] != os.getpid():
+            with self._lock:
+                if self._client is None or self._client[0] != os.getpid():
+                    self._client = (os.getpid(), self._new_client())
+                made = self._client
+        return made[1]
+
+    def _new_client(self) -> Any:
+        """boto3's own retries are off: a write that it repeats would meet itself, and look like a lost race."""
+        import boto3
+        from botocore.config import Config
+
+        config = Config(
+            retries={"total_max_attempts": 1},
+            connect_timeout=min(CONNECT_SECONDS, self._deadline_seconds),
+            read_timeout=self._deadline_seconds,
+            max_pool_connections=POOL,
+        )
+        return boto3.session.Session().client("dynamodb", config=config, endpoint_url=self._endpoint_url)
+
+    def _tried(self, action: str, request: dict[str, Any], *, is_write: bool) -> dict[str, Any]:
+        ends_at = time.monotonic() + self._deadline_seconds
+        for left in reversed(range(TRIES)):
+            try:
+                return self._once(action, request)
+            except _Fault as fault:
+                if is_write and fault.was_done is None:
+                    raise DeadlineExceeded(f"DynamoDB {action}: {fault}") from None
+                pause = random.uniform(0, PAUSE_SECONDS) * 2 ** (TRIES - 1 - left)  # noqa: S311 - spreads load
+                if not left or not fault.may_pass or time.monotonic() + pause > ends_at:
+                    raise Unavailable(f"DynamoDB {action}: {fault}") from None
+            time.sleep(pause)
+        raise AssertionError  # the last try returns or raises
+
+    def _once(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Raises: _Fault, Conflict."""
+        from botocore import exceptions
+
+        try:
+            reply: dict[str, Any] = getattr(self._ready_client(), action)(**request)
+        except exceptions.ClientError as error:
+            raise _meaning(error.response) from None
+        except (exceptions.ConnectTimeoutError, exceptions.EndpointConnectionError) as error:
+            raise _Fault(type(error).__name__, was_done=False) from None
+        except exceptions.HTTPClientError as error:  # ReadTimeoutError and ConnectionClosedError among them
+            raise _Fault(type(error).__name__, was_done=None) from None
+        except exceptions.BotoCoreError as error:  # no credentials, no region, a malformed endpoint, an answer cut off
+            raise _Fault(type(error).__name__, was_done=None, may_pass=False) from None
+        return reply
+
+    def _ready_client(self) -> Any:
+        """Where it can't even be made, nothing was sent."""
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            return self.client()
+        except (BotoCoreError, ValueError) as error:
+            raise _Fault(type(error).__name__, was_done=False, may_pass=False) from None
+
+
+def _meaning(response: dict[str, Any]) -> _Fault | Conflict:
+    code, status = response["Error"].get("Code", ""), response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    if code == "ConditionalCheckFailedException":
+        return Conflict(response.get("Item"))
+    if code in _BUSY:
+        return _Fault(code, was_done=False)
+    if status >= 500:
+        return _Fault(f"answered with {status}", was_done=None)
+    return _Fault(code or f"answered with {status}", was_done=False, may_pass=False)

@@ -1,0 +1,106 @@
+"""Tables of a DynamoDB that count what they are asked, and a server between the two that answers, or loses answers, as
+a test says."""
+
+import json
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import urllib3
+
+from keyrail.adapters.dynamodb_table import DynamoTable
+from keyrail.dev.dynamodb import create_table
+
+DEADLINE_SECONDS = 10.0  # for a machine that does something else too
+
+
+class CountedTable(DynamoTable):
+    """Says what was asked: action and request, each time that one goes out."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def _once(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append((action, request))
+        return super()._once(action, request)
+
+    def actions(self) -> list[str]:
+        return [action for action, _ in self.asked]
+
+
+def new_table(endpoint: str) -> CountedTable:
+    table = CountedTable(f"keyrail-{secrets.token_hex(4)}", DEADLINE_SECONDS, endpoint)
+    create_table(table.client(), table.name)
+    return table
+
+
+Answer = tuple[int, bytes] | None  # None: the connection is closed without one
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What a request gets, and whether DynamoDB got it all the same."""
+
+    answer: Answer = None
+    arrives: bool = False
+
+
+ANSWER_LOST = Fate(arrives=True)
+REQUEST_LOST = Fate()
+
+
+class Between:
+    """`fates`: of the next requests, in their order; those after them are handed on."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.fates: list[Fate] = []
+        self.seen = 0
+
+    def answer(self, headers: Any, body: bytes) -> Answer:
+        self.seen += 1
+        fate = self.fates.pop(0) if self.fates else None
+        if fate is not None and not fate.arrives:
+            return fate.answer
+        reply = urllib3.request("POST", self.endpoint, headers=dict(headers), body=body, retries=False)
+        return (reply.status, reply.data) if fate is None else fate.answer
+
+
+def dynamo_error(code: str, status: int = 400) -> Answer:
+    """In the form of https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html"""
+    return status, json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "no"}).encode()
+
+
+@contextmanager
+def serving(answer: Callable[[Any, bytes], Answer]) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            given = answer(self.headers, self.rfile.read(int(self.headers["Content-Length"])))
+            if given is None:
+                self.close_connection = True
+                return
+            self.send_response(given[0])
+            self.send_header("Content-Type", "application/x-amz-json-1.0")
+            self.send_header("Content-Length", str(len(given[1])))
+            self.end_headers()
+            self.wfile.write(given[1])
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
