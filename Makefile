@@ -39,9 +39,11 @@ fmt: $(INSTALLED) ## put the code into its one format
 	$(BIN)/ruff check --fix
 
 bench: $(INSTALLED) ## speed and memory, as ratios measured side by side
+	@tests/install-debian-packages
 	$(BIN)/python -m bench
 
-soak: $(INSTALLED) ## what must hold for long, while processes are killed; most of an hour
+soak: $(INSTALLED) ## what must hold for long, while processes are killed; an hour
+	@tests/install-debian-packages
 	$(BIN)/python -m soak
 
 docs: $(INSTALLED) ## write docs/openapi.yaml anew from the operations
