@@ -55,7 +55,7 @@ class _Gateway:
 
 
 def measure(options: Options) -> Section:
-    section = Section("8  A request through a gateway, at half of the most it can do", beside="open route")
+    section = Section("9  A request through a gateway, at half of the most it can do", beside="open route")
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         world = stack.enter_context(World(folder))

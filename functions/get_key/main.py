@@ -1,5 +1,5 @@
 """GET /v1/keys/{key_id}: shows a key's record. docs/operations/get_key.md"""
 
-from keyrail.triggers.http import http_function
+from keyrail.triggers.entry_points import entry_points
 
-handler = http_function("get_key")
+handler, lambda_handler = entry_points("get_key")

@@ -1,5 +1,5 @@
 """GET /v1/keys: pages through a tenant's keys. docs/operations/list_keys.md"""
 
-from keyrail.triggers.http import http_function
+from keyrail.triggers.entry_points import entry_points
 
-handler = http_function("list_keys")
+handler, lambda_handler = entry_points("list_keys")

@@ -1,5 +1,5 @@
 """POST /v1/keys/{key_id}/revoke: ends a key for good. docs/operations/revoke_key.md"""
 
-from keyrail.triggers.http import http_function
+from keyrail.triggers.entry_points import entry_points
 
-handler = http_function("revoke_key")
+handler, lambda_handler = entry_points("revoke_key")

@@ -2,6 +2,6 @@
 POST /v1/rotation/tick: to every key that is due. docs/operations/rotate_due.md
 POST /v1/rotation/sweep: looks after all keys, once a night. docs/operations/sweep.md"""
 
-from keyrail.triggers.http import http_function
+from keyrail.triggers.entry_points import entry_points
 
-handler = http_function("rotate", "rotate_due", "sweep")
+handler, lambda_handler = entry_points("rotate", "rotate_due", "sweep")

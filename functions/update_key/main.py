@@ -1,5 +1,5 @@
 """PATCH /v1/keys/{key_id}: changes, disables or enables a key. docs/operations/update_key.md"""
 
-from keyrail.triggers.http import http_function
+from keyrail.triggers.entry_points import entry_points
 
-handler = http_function("update_key")
+handler, lambda_handler = entry_points("update_key")

@@ -1,5 +1,5 @@
 """POST /v1/keys/validate: answers whether a key may be used. docs/operations/validate_key.md"""
 
-from keyrail.triggers.http import http_function
+from keyrail.triggers.entry_points import entry_points
 
-handler = http_function("validate_key")
+handler, lambda_handler = entry_points("validate_key")

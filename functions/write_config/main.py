@@ -1,5 +1,5 @@
 """PUT /v1/config/{name}: writes, restores or destroys a config. docs/operations/write_config.md"""
 
-from keyrail.triggers.http import http_function
+from keyrail.triggers.entry_points import entry_points
 
-handler = http_function("write_config")
+handler, lambda_handler = entry_points("write_config")

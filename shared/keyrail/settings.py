@@ -12,6 +12,8 @@ from keyrail.domain.key_format import IMPORTED_PREFIX, LABEL, KeyFormat
 _LABEL = rf"^{LABEL.pattern}$"
 _IMPORTED = rf"(?:{IMPORTED_PREFIX.pattern})"
 _ADDRESS = r"^(\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}$"
+_HTTP_URL = r"^https?://[^\s?#@]+$"  # a password in it would be in the log of a collector's library
+_OTLP_HEADER = r" *[0-9A-Za-z_.-]+ *=[!#-+\--:<-\[\]-~ ]*"  # the SDK would log one that it can't read, token and all
 DAY_SECONDS = 24 * 3600
 
 
@@ -92,8 +94,29 @@ class Settings(BaseModel):
     grpc_pki_mount: str = Field("pki", alias="KEYRAIL_GRPC_PKI_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     grpc_pki_name: str = Field("keyrail", alias="KEYRAIL_GRPC_PKI_NAME", pattern=r"^[a-z0-9.,-]{1,253}$")
     grpc_pki_ttl_seconds: int = Field(DAY_SECONDS, alias="KEYRAIL_GRPC_PKI_TTL_SECONDS", ge=10, le=90 * DAY_SECONDS)
+    authorizer_response: Literal["simple", "iam"] = Field("simple", alias="KEYRAIL_AUTHORIZER_RESPONSE")
+    """How an HTTP API of API Gateway with payload 2.0 was told that it would be answered."""
+    authorizer_routes: str | None = Field(None, alias="KEYRAIL_AUTHORIZER_ROUTES")
+    """A JSON object: what each route needs, as docs/gateways.md has it; without it, any live key."""
     metrics: Literal["prometheus", "none"] = Field("prometheus", alias="KEYRAIL_METRICS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="KEYRAIL_LOG_LEVEL")
+
+    otlp_endpoint: str | None = Field(None, alias="OTEL_EXPORTER_OTLP_ENDPOINT", pattern=_HTTP_URL)
+    """Traces go to /v1/traces below it; without it, or the next one, there are none."""
+    otlp_traces_endpoint: str | None = Field(None, alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", pattern=_HTTP_URL)
+    """The whole address, which goes before the other."""
+    otlp_protocol: str = Field("http/protobuf", alias="OTEL_EXPORTER_OTLP_PROTOCOL")
+    otlp_headers: str | None = Field(
+        None, alias="OTEL_EXPORTER_OTLP_HEADERS", pattern=rf"^{_OTLP_HEADER}(?:,{_OTLP_HEADER})*$", repr=False
+    )
+    otlp_traces_headers: str | None = Field(
+        None, alias="OTEL_EXPORTER_OTLP_TRACES_HEADERS", pattern=rf"^{_OTLP_HEADER}(?:,{_OTLP_HEADER})*$", repr=False
+    )
+    otel_disabled: bool = Field(False, alias="OTEL_SDK_DISABLED")
+    otel_service_name: str | None = Field(None, alias="OTEL_SERVICE_NAME")
+    otel_sampler: str = Field("parentbased_always_on", alias="OTEL_TRACES_SAMPLER")
+    otel_sampler_arg: float = Field(1.0, alias="OTEL_TRACES_SAMPLER_ARG", ge=0, le=1)
+    """Which part of the traces the samplers by ratio keep."""
 
     vault_addr: str = Field("http://127.0.0.1:8200", alias="VAULT_ADDR", pattern=r"^https?://\S+$")
     vault_namespace: str | None = Field(None, alias="VAULT_NAMESPACE")
@@ -111,6 +134,13 @@ class Settings(BaseModel):
     vault_mount: str = Field("keyrail", alias="KEYRAIL_VAULT_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     vault_deadline_seconds: float = Field(2.0, alias="KEYRAIL_VAULT_DEADLINE_SECONDS", gt=0, le=30)
 
+    def traces_url(self) -> str | None:
+        """None where no traces are collected."""
+        if self.otel_disabled:
+            return None
+        below = f"{self.otlp_endpoint.rstrip('/')}/v1/traces" if self.otlp_endpoint else None
+        return self.otlp_traces_endpoint or below
+
     def key_format(self) -> KeyFormat:
         """Raises: Internal where the prefixes of imported keys are those of our own."""
         prefixes = tuple(self.imported_prefixes.split(",")) if self.imported_prefixes else ()
@@ -120,11 +150,16 @@ class Settings(BaseModel):
             raise Internal(f"settings: KEYRAIL_IMPORTED_PREFIXES: {error}") from error
 
 
+# Between two calls Lambda freezes a process, and nobody can ask it for its metrics: these are set there unless you do.
+ON_LAMBDA = {"KEYRAIL_FEED_POLL": "inline", "KEYRAIL_METRICS": "none"}
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Raises: Internal whose detail names each wrong variable, never a value."""
     environ = os.environ if environ is None else environ
+    given = {name: value for name, value in environ.items() if value != ""}
     try:
-        return Settings.model_validate({name: value for name, value in environ.items() if value != ""})
+        return Settings.model_validate(ON_LAMBDA | given if "AWS_LAMBDA_RUNTIME_API" in given else given)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in found)

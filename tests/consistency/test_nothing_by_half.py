@@ -20,7 +20,7 @@ for_each = pytest.mark.parametrize("operation", CATALOGUE, ids=NAMES)
 
 
 def offered_by(function: str) -> list[Operation]:
-    """The operations in the call of http_function, in their order."""
+    """The operations in the call of entry_points, in their order."""
     *_, assignment = ast.parse(text_of(f"functions/{function}/main.py")).body
     assert isinstance(assignment, ast.Assign)
     assert isinstance(assignment.value, ast.Call)
@@ -100,8 +100,8 @@ def test_main_py_has_no_logic(function: str) -> None:
     assert isinstance(docstring, ast.Expr)
     names = ", ".join(repr(operation.name) for operation in offered_by(function))
     assert [ast.unparse(each) for each in statements] == [
-        "from keyrail.triggers.http import http_function",
-        f"handler = http_function({names})",
+        "from keyrail.triggers.entry_points import entry_points",
+        f"handler, lambda_handler = entry_points({names})",
     ]
 
 

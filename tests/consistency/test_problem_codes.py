@@ -16,7 +16,7 @@ from keyrail.operations.catalogue import CATALOGUE
 from keyrail.operations.operation import Operation
 from keyrail.triggers.problems import COMMON_CODES, MESSAGE_CODES, OPERATION_CODES, STATUS_OF_KIND, TITLES
 
-ENTRANCES = ("keyrail.triggers.http", "keyrail.operations.catalogue")
+ENTRANCES = ("keyrail.triggers.entry_points", "keyrail.operations.catalogue")
 STATUSES = {**MESSAGE_CODES, **COMMON_CODES, **OPERATION_CODES}
 CLASSES = {
     name: each for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, KeyrailError)

@@ -4,9 +4,8 @@ tests move. Every call comes PAUSE_SECONDS after the one before, so that a chang
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
-from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from first_admin import make_admin
@@ -26,6 +25,14 @@ OPERATIONS = {operation.name: operation for operation in CATALOGUE}
 ADMIN = "the admin's key"
 CONFIG = "models/openai"
 UNKNOWN_ID = "0Keyrail0Nobody0"
+
+
+class Client(Protocol):
+    """werkzeug's, or one that takes and gives the same."""
+
+    def open(self, **message: Any) -> TestResponse: ...
+
+    def post(self, path: str, **message: Any) -> TestResponse: ...
 
 
 class MovedClock:
@@ -49,7 +56,7 @@ class Issued:
 class Deployment:
     services: Services
     clock: MovedClock
-    client_of: Callable[[str], FlaskClient]
+    client_of: Callable[[str], Client]
     admin: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:

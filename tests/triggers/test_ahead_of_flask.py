@@ -10,6 +10,7 @@ from werkzeug.test import EnvironBuilder
 
 from keyrail.operations.validate_key import OPERATION
 from keyrail.triggers.http import http_function
+from keyrail.triggers.served import Served
 
 HEADERS = {"X-Correlation-ID": "0af7651916cd43dd"}
 
@@ -36,7 +37,7 @@ def test_a_plain_call_gives_the_same_reply_and_leaves_nothing_to_read(
     headers = HEADERS | {"X-API-Key": deployment.admin}
     expected = deployment.client_of("validate_key").open(**asked, headers=headers)
     request = flask.Request(EnvironBuilder(**asked, headers=headers).get_environ())
-    reply = http_function(OPERATION.name, services=lambda: deployment.services)(request)
+    reply = http_function(Served(OPERATION.name, services=lambda: deployment.services))(request)
     assert (reply.status, reply.get_data()) == (expected.status, expected.data)
     assert dict(reply.headers) == dict(expected.headers)
     assert request.get_data() == b""

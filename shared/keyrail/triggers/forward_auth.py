@@ -6,7 +6,6 @@ in X-Real-IP: all but the credential must be set by the gateway, whatever the cl
 """
 
 import re
-from typing import Any
 from urllib.parse import unquote
 
 from keyrail.domain.errors import InvalidArgument
@@ -15,8 +14,8 @@ from keyrail.operations.validate_key import OPERATION
 from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id
 from keyrail.triggers import gateway_decision
-from keyrail.triggers.dispatch import Call, Outcome, dispatch
-from keyrail.triggers.gateway_decision import KEY_HEADERS, GatewayAnswer
+from keyrail.triggers.dispatch import Call, dispatch
+from keyrail.triggers.gateway_decision import KEY_HEADERS
 from keyrail.triggers.http_exchange import HttpFunction, holds_key, pairs_of_query
 from keyrail.triggers.http_messages import HttpReply, HttpRequest
 
@@ -30,12 +29,12 @@ class ForwardAuth(HttpFunction):
 
     def __init__(self) -> None:
         super().__init__(OPERATION)
-        self.route = re.compile(re.escape(PATH))
+        self.path, self.route = PATH, re.compile(re.escape(PATH))
 
-    def answer(self, request: HttpRequest, services: Services) -> HttpReply:
+    def answered(self, request: HttpRequest, services: Services) -> HttpReply:
         correlation_id = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
         call = Call(correlation_id, lambda: _gateways_key(request), request.ip, lambda: _asked(request))
-        answer = _answer(dispatch(self.operation, call, services), correlation_id)
+        answer = gateway_decision.answer_to(dispatch(self.operation, call, services), correlation_id)
         told = {"Cache-Control": "no-store", "X-Correlation-ID": correlation_id, **answer.upstream, **answer.downstream}
         return HttpReply(answer.status, answer.body, told)
 
@@ -52,10 +51,3 @@ def _gateways_key(request: HttpRequest) -> str | None:
 def _asked(request: HttpRequest) -> Request:
     presented = {name: text for name in KEY_HEADERS if (text := request.header(name)) is not None}
     return gateway_decision.asked(presented, request.header(CLIENT_ADDRESS), pairs_of_query(request))
-
-
-def _answer(outcome: Outcome, correlation_id: str) -> GatewayAnswer:
-    if outcome.error is not None:
-        return gateway_decision.refused(gateway_decision.for_the_client(outcome.error), correlation_id)
-    reply: Any = outcome.reply  # validate_key's own, since no other operation was asked
-    return gateway_decision.answer(reply, correlation_id)

@@ -23,8 +23,9 @@ from keyrail.domain.errors import (
     Unavailable,
 )
 from keyrail.domain.fields import Request
-from keyrail.operations.validate_key import ValidateReply, ValidateRequest, Verdict
+from keyrail.operations.validate_key import ValidateRequest, Verdict
 from keyrail.telemetry import log
+from keyrail.triggers.dispatch import Outcome
 from keyrail.triggers.headers import credential_of
 from keyrail.triggers.problems import problem_body, problem_headers, status_of
 from keyrail.triggers.strict_json import as_request
@@ -61,12 +62,16 @@ def asked(headers: Mapping[str, str], ip: str | None, configured: Mapping[str, s
     return as_request(ValidateRequest, payload | dict(configured))
 
 
-def answer(
-    reply: ValidateReply, correlation_id: str, headers: Iterable[str] = (), *, remove_key: bool = False
+def answer_to(
+    outcome: Outcome, correlation_id: str, headers: Iterable[str] = (), *, remove_key: bool = False
 ) -> GatewayAnswer:
-    """`headers`: the names of those that the client sent, for a gateway that takes away what we name."""
+    """Of validate_key's outcome. `headers`: the names of those that the client sent, for a gateway that takes away
+    what we name."""
+    if outcome.error is not None:
+        return _refused(_for_the_client(outcome.error), correlation_id)
+    reply: Any = outcome.reply  # a ValidateReply, since no other operation was asked
     if not reply.valid:
-        return refused(_error(reply), correlation_id)
+        return _refused(_error(reply), correlation_id)
     names = list(headers)
     told = _identity(reply)
     removed = [name for name in names if _IDENTITY.match(name) and name.lower() not in told]
@@ -75,13 +80,13 @@ def answer(
     return GatewayAnswer(200, told, tuple(removed), _sunset(reply))
 
 
-def refused(error: KeyrailError, correlation_id: str) -> GatewayAnswer:
+def _refused(error: KeyrailError, correlation_id: str) -> GatewayAnswer:
     status = status_of(error)
     headers = problem_headers(error, status) | {"X-Correlation-ID": correlation_id, "X-Keyrail-Code": str(error.code)}
     return GatewayAnswer(status, downstream=headers, body=problem_body(error, status, correlation_id))
 
 
-def for_the_client(error: KeyrailError) -> KeyrailError:
+def _for_the_client(error: KeyrailError) -> KeyrailError:
     """What the client may know of an error: where the gateway itself is at fault, only that there is no answer."""
     if error.kind in _OURS and isinstance(error, Unavailable):
         return error

@@ -1,19 +1,18 @@
 """functions-framework (Flask): the plain function that `functions/<op>/main.py` offers as `handler`."""
 
 import io
-import logging
 import socket
 import struct
+import sys
 from collections.abc import Callable
-from functools import cache, partial
-from importlib import import_module
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from keyrail.domain.errors import Internal, InvalidArgument, KeyrailError
-from keyrail.telemetry import choose_correlation_id, correlation_id, log
+from keyrail.domain.errors import InvalidArgument
 from keyrail.triggers import probes
 from keyrail.triggers.http_messages import HttpReply, HttpRequest
-from keyrail.triggers.problems import TITLES, problem_reply
+from keyrail.triggers.problems import TITLES
+from keyrail.triggers.served import Served
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -21,42 +20,19 @@ if TYPE_CHECKING:
     import flask
     from werkzeug.wrappers import Response
 
-    from keyrail.ports import Services
-    from keyrail.triggers.http_exchange import HttpFunction
-
 _PIECE_SECONDS = 10  # a client that sends nothing for so long gets 408 and gives its thread back
 _PIECE_TIMEVAL, _NO_TIMEVAL = (struct.pack("@ll", seconds, 0) for seconds in (_PIECE_SECONDS, 0))
 _DRAIN_BYTES = 1024 * 1024  # of a body that is too large: read away, so that the client gets to see the 413
 
 
-def http_function(
-    *operations: str, services: Callable[[], "Services"] | None = None
-) -> Callable[["flask.Request"], "Response"]:
-    """One function may offer several operations; at a bare URL it is the first one, or the one that takes events.
-
-    Nothing connects until the first request: gunicorn forks after import. Nothing heavy is imported either: the
-    operations, and what they stand on, come with the first request but /livez, since they start as long as Flask.
-
-    functions-framework imports a function within its application's context. There the function answers as WSGI
+def http_function(served: Served) -> Callable[["flask.Request"], "Response"]:
+    """functions-framework imports a function within its application's context. There the function answers as WSGI
     middleware, ahead of Flask, whose routing, contexts and response are a third of an empty function's cost, and
     which would refuse some paths (a line break, /robots.txt) in HTML.
+
+    Where nobody has imported Flask, as on Lambda, this does not either.
     """
-    import flask
-
     own_probes = probes.Probes()
-
-    @cache
-    def loaded() -> tuple[Callable[[HttpRequest], "HttpFunction"], Callable[[], "Services"]]:
-        from keyrail.bootstrap import process_services
-        from keyrail.triggers.http_exchange import HttpFunction, chosen_function
-
-        modules = [import_module(f"keyrail.operations.{operation}") for operation in operations]
-        functions = [HttpFunction(module.OPERATION) for module in modules]
-        if "validate_key" in operations:
-            from keyrail.triggers.forward_auth import ForwardAuth
-
-            functions.append(ForwardAuth())
-        return partial(chosen_function, functions), services or process_services
 
     def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
         request = _http_request(environ)
@@ -66,36 +42,25 @@ def http_function(
         return [] if request.method == "HEAD" else [reply.body]
 
     def answer(request: HttpRequest) -> HttpReply:
+        if request.path not in probes.PATHS:
+            return served.answer(request)
         try:
-            if request.path in probes.PATHS:
-                return own_probes.answer(request, lambda: loaded()[1]())
-            chosen, built = loaded()
-            return chosen(request).answer(request, built())
-        except KeyrailError as error:  # wrong settings: nothing works, and /readyz says so
-            return _unserved(operations[0], request, error)
-        except Exception as error:  # noqa: BLE001 - before dispatch, which lets nothing out; logged there
-            return _unserved(operations[0], request, error)
+            return own_probes.answer(request, served.services)
+        except Exception as error:  # noqa: BLE001 - logged there
+            return served.unserved(request.header, error)
 
     def handler(request: "flask.Request") -> "Response":
+        import flask
+
         try:
             return flask.Response.from_app(wsgi_app, request.environ)
         finally:
             _leave_nothing_to_read(request.environ)
 
-    if flask.has_app_context():
-        flask.current_app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # Flask's own way of adding middleware
+    loaded_flask: Any = sys.modules.get("flask")
+    if loaded_flask is not None and loaded_flask.has_app_context():
+        loaded_flask.current_app.wsgi_app = wsgi_app  # Flask's own way of adding middleware
     return handler
-
-
-def _unserved(operation: str, request: HttpRequest, error: Exception) -> HttpReply:
-    chosen = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
-    token = correlation_id.set(chosen)
-    if not isinstance(error, KeyrailError):
-        logging.getLogger("keyrail").error("unforeseen", exc_info=error)
-        error = Internal(type(error).__name__)
-    log(logging.ERROR, "request", operation=operation, code=error.code)
-    correlation_id.reset(token)
-    return problem_reply(error, chosen, {})
 
 
 def _http_request(environ: dict[str, Any]) -> HttpRequest:
