@@ -1,4 +1,4 @@
-"""Which distributions a function needs beside Keyrail, in the versions and with the hashes of constraints/deploy.txt."""
+"""Which distributions a function needs beside Keyrail, with the versions and hashes of constraints/deploy.txt."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -22,7 +22,10 @@ def _candidates(version: str) -> list[Path]:
     """pyenv's own shims come first on many a PATH, and fail where that version is not chosen."""
     on_path = shutil.which(f"python{version}")
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    return [*([Path(on_path)] if on_path else []), *sorted(pyenv.glob(f"{version}.*/bin/python{version}"), reverse=True)]
+    return [
+        *([Path(on_path)] if on_path else []),
+        *sorted(pyenv.glob(f"{version}.*/bin/python{version}"), reverse=True),
+    ]
 
 
 def _is(candidate: Path, version: str) -> bool:
