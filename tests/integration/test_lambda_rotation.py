@@ -1,4 +1,4 @@
-"""Ticks that the clock sends to a Lambda, the packaged one: killed around any change, fired twice, late, side by side."""
+"""Ticks that the clock sends to the packaged Lambda: killed around any change, fired twice, late, side by side."""
 
 import http.client
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from deployed import FULL
 from http_api import Reply
-from lambda_world import Zips, make_zips
+from lambda_world import Zips
 from rotating import ROTATOR, Rotations, Rotator
 from test_rotation_killed import CHANGES, MOMENTS, SAMPLE
 from vault_proxy import proxy_to
@@ -51,11 +51,6 @@ class Instance:
                 raise ConnectionError(str(error)) from error
             raise
         return Reply(200, http.client.HTTPMessage(), json.dumps(told))
-
-
-@pytest.fixture(scope="module")
-def zips(tmp_path_factory: pytest.TempPathFactory) -> Zips:
-    return make_zips(tmp_path_factory.mktemp("rotating"))
 
 
 @pytest.fixture(scope="module")
