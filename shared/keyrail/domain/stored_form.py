@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 T = TypeVar("T")
 Reader = Callable[[Any], Any]
+_PLAIN = frozenset({str, int, float, bool, NoneType})
 UNLESS = "unless"  # metadata of a field: it is written only where its value is another
 
 
@@ -22,17 +23,23 @@ class Malformed(ValueError):
 
 def encode(value: Any) -> Any:
     """`value`, a dataclass, and all in it. Datetimes as RFC 3339."""
-    if is_dataclass(value):
-        kept = ((each, getattr(value, each.name)) for each in fields(value))
-        return {each.name: encode(inner) for each, inner in kept if each.metadata.get(UNLESS, MISSING) != inner}
-    match value:
-        case datetime():
-            return value.isoformat().replace("+00:00", "Z")
-        case dict():
-            return {name: encode(inner) for name, inner in value.items()}
-        case list() | tuple():
-            return [encode(inner) for inner in value]
-    return value
+    kind: Any = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is datetime:
+        return value.isoformat().replace("+00:00", "Z")
+    if kind is dict:
+        return {name: encode(inner) for name, inner in value.items()}
+    if kind in (list, tuple):
+        return [encode(inner) for inner in value]
+    kept = [(name, getattr(value, name), unless) for name, unless in _written(kind)]
+    return {name: encode(inner) for name, inner, unless in kept if inner != unless}
+
+
+@cache
+def _written(kind: Any) -> list[tuple[str, object]]:
+    """Each field with the value that is not written."""
+    return [(each.name, each.metadata.get(UNLESS, MISSING)) for each in fields(kind)]
 
 
 def decode(kind: type[T], document: object) -> T:
