@@ -1,6 +1,6 @@
 # Everything a contributor types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint types fmt bench soak docs manifests proto dist clean
+.PHONY: help demo run example test check lint types fmt bench soak docs manifests proto dist clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -18,6 +18,9 @@ demo: $(INSTALLED) ## the whole life of a key, with everything running for a mom
 
 run: $(INSTALLED) ## leave everything up on one local port (PORT=8080) until Ctrl-C
 	@exec $(BIN)/keyrail dev --port $(PORT)
+
+example: $(INSTALLED) ## a pipeline of two services whose keys and passwords rotate under load (KEEP=1 leaves it up)
+	@cd examples/pipeline && exec $(CURDIR)/$(BIN)/python -m stage $(if $(KEEP),--keep)
 
 test: $(INSTALLED) ## all tests, against a real OpenBao, PostgreSQL, gateways and containers
 	@tests/install-debian-packages

@@ -7,7 +7,19 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import cold_start, decision, growth, machine, memory, on_lambda, over_grpc, vault_requests, warm
+from bench import (
+    cold_start,
+    decision,
+    gateways,
+    growth,
+    machine,
+    memory,
+    on_lambda,
+    over_grpc,
+    traces,
+    vault_requests,
+    warm,
+)
 from bench.figures import Section, table
 from bench.options import Options
 
@@ -19,6 +31,8 @@ SECTIONS: dict[str, Callable[[Options], Section]] = {
     "growth": growth.measure,
     "cold": cold_start.measure,
     "grpc": over_grpc.measure,
+    "traces": traces.measure,
+    "gateways": gateways.measure,
     "lambda": on_lambda.measure,
 }
 

@@ -31,6 +31,11 @@ class Sample:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
+def get(path: str, key: str) -> bytes:
+    """The whole message, with the key in X-API-Key."""
+    return f"GET {path} HTTP/1.1\r\nHost: bench\r\nX-API-Key: {key}\r\n\r\n".encode()
+
+
 def post(path: str, body: bytes, credential: str | None = None) -> bytes:
     """The whole message, ready to be sent over and over."""
     head = [f"POST {path} HTTP/1.1", "Host: bench", "Content-Type: application/json", f"Content-Length: {len(body)}"]
@@ -55,7 +60,7 @@ def drive(
     Raises: WrongReply, OSError.
     """
     sample, poll = Sample(), select.epoll()
-    pool = {each.fileno(): each for each in ((connect or _Connection)(port) for _ in range(connections))}
+    pool = {each.fileno(): each for each in ((connect or Connection)(port) for _ in range(connections))}
     for fileno in pool:
         poll.register(fileno, select.EPOLLIN)
     started, cpu = time.perf_counter(), time.process_time()
@@ -88,7 +93,7 @@ def drive(
             each.close()
 
 
-class _Connection:
+class Connection:
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), REPLY_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

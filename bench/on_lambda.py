@@ -26,7 +26,7 @@ _ANSWER = 'def lambda_handler(event, context):\n    return {"statusCode": 200, "
 
 
 def measure(options: Options) -> Section:
-    section = Section("8  On AWS Lambda, from the zip", beside="pydantic alone")
+    section = Section("10  On AWS Lambda, from the zip", beside="pydantic alone")
     with tempfile.TemporaryDirectory() as name, World(Path(name)) as world:
         folder = Path(name)
         dist.build({"validate_key": FUNCTIONS / "validate_key/main.py"}, folder, _made(folder / "scratch"))

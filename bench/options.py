@@ -19,6 +19,15 @@ class Options:
         return 0.5
 
     @property
+    def gateway_rounds(self) -> int:
+        return 10 if self.quick else 60
+
+    @property
+    def gateway_round_seconds(self) -> float:
+        """Longer, since it is half the rate of which a p99 is told."""
+        return 1.0
+
+    @property
     def starts(self) -> int:
         return 5 if self.quick else 21
 

@@ -44,11 +44,12 @@ def measure(options: Options) -> Section:
 
 
 @contextlib.contextmanager
-def server(world: World) -> Iterator[tuple[Child, int]]:
+def server(world: World, **settings: str) -> Iterator[tuple[Child, int]]:
+    """On the measured core, with `settings` on top of its identity."""
     env = environment(world.vault.address, read_identity(world.folder / "identities", "validate_key"))
     env |= {"KEYRAIL_GRPC_ADDRESS": "127.0.0.1:0", "KEYRAIL_GRPC_PROBE_ADDRESS": "127.0.0.1:0"}
     env |= {"KEYRAIL_GRPC_DRAIN_NOTICE_SECONDS": "0", "PYTHONPATH": str(Path(__file__).parent.parent)}
-    env |= {"KEYRAIL_GRPC_OPERATIONS": "validate_key", "GRPC_VERBOSITY": "NONE"}
+    env |= {"KEYRAIL_GRPC_OPERATIONS": "validate_key", "GRPC_VERBOSITY": "NONE", **settings}
     command = [sys.executable, "-m", "bench.grpc_beside_empty"]
     process = Child("grpc", command, env, world.folder / "logs" / "grpc.log")
     try:

@@ -45,9 +45,9 @@ def _measure_threads(
     ):
         asked = [message(key, caller) for key in keys]
         beside, closed, open_to_all = (
-            _Run(empty, asked),
-            _Run(ours, asked),
-            _Run(opened, [message(key, None) for key in keys]),
+            Run(empty, asked),
+            Run(ours, asked),
+            Run(opened, [message(key, None) for key in keys]),
         )
         order = [beside, closed, open_to_all]
         for run in order:
@@ -65,7 +65,7 @@ def _measure_threads(
     section.notes.append(f"THREADS={threads}: the load client used at most {busiest:.0%} of its core.")
 
 
-class _Run:
+class Run:
     """One server, and what each round of load on it showed."""
 
     def __init__(self, server: Server, messages: list[bytes]) -> None:

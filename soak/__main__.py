@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from soak import cluster, consumer, due, frozen, life
+from soak import cluster, consumer, due, frozen, gateways, life
 from soak.figures import Figure, Options, table
 
 SCENARIOS: dict[str, Callable[[Options], Sequence[Figure]]] = {
@@ -15,6 +15,7 @@ SCENARIOS: dict[str, Callable[[Options], Sequence[Figure]]] = {
     "consumer": consumer.run,
     "cluster": cluster.run,
     "frozen": frozen.run,
+    "gateways": gateways.run,
     "life": life.run,
 }
 

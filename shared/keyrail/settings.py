@@ -12,6 +12,8 @@ from keyrail.domain.key_format import IMPORTED_PREFIX, LABEL, KeyFormat
 _LABEL = rf"^{LABEL.pattern}$"
 _IMPORTED = rf"(?:{IMPORTED_PREFIX.pattern})"
 _ADDRESS = r"^(\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}$"
+_HTTP_URL = r"^https?://[^\s?#@]+$"  # a password in it would be in the log of a collector's library
+_OTLP_HEADER = r" *[0-9A-Za-z_.-]+ *=[!#-+\--:<-\[\]-~ ]*"  # the SDK would log one that it can't read, token and all
 DAY_SECONDS = 24 * 3600
 
 
@@ -99,6 +101,23 @@ class Settings(BaseModel):
     metrics: Literal["prometheus", "none"] = Field("prometheus", alias="KEYRAIL_METRICS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="KEYRAIL_LOG_LEVEL")
 
+    otlp_endpoint: str | None = Field(None, alias="OTEL_EXPORTER_OTLP_ENDPOINT", pattern=_HTTP_URL)
+    """Traces go to /v1/traces below it; without it, or the next one, there are none."""
+    otlp_traces_endpoint: str | None = Field(None, alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", pattern=_HTTP_URL)
+    """The whole address, which goes before the other."""
+    otlp_protocol: str = Field("http/protobuf", alias="OTEL_EXPORTER_OTLP_PROTOCOL")
+    otlp_headers: str | None = Field(
+        None, alias="OTEL_EXPORTER_OTLP_HEADERS", pattern=rf"^{_OTLP_HEADER}(?:,{_OTLP_HEADER})*$", repr=False
+    )
+    otlp_traces_headers: str | None = Field(
+        None, alias="OTEL_EXPORTER_OTLP_TRACES_HEADERS", pattern=rf"^{_OTLP_HEADER}(?:,{_OTLP_HEADER})*$", repr=False
+    )
+    otel_disabled: bool = Field(False, alias="OTEL_SDK_DISABLED")
+    otel_service_name: str | None = Field(None, alias="OTEL_SERVICE_NAME")
+    otel_sampler: str = Field("parentbased_always_on", alias="OTEL_TRACES_SAMPLER")
+    otel_sampler_arg: float = Field(1.0, alias="OTEL_TRACES_SAMPLER_ARG", ge=0, le=1)
+    """Which part of the traces the samplers by ratio keep."""
+
     vault_addr: str = Field("http://127.0.0.1:8200", alias="VAULT_ADDR", pattern=r"^https?://\S+$")
     vault_namespace: str | None = Field(None, alias="VAULT_NAMESPACE")
     vault_cacert: str | None = Field(None, alias="VAULT_CACERT")
@@ -114,6 +133,13 @@ class Settings(BaseModel):
     vault_jwt_file: str | None = Field(None, alias="KEYRAIL_VAULT_JWT_FILE")
     vault_mount: str = Field("keyrail", alias="KEYRAIL_VAULT_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     vault_deadline_seconds: float = Field(2.0, alias="KEYRAIL_VAULT_DEADLINE_SECONDS", gt=0, le=30)
+
+    def traces_url(self) -> str | None:
+        """None where no traces are collected."""
+        if self.otel_disabled:
+            return None
+        below = f"{self.otlp_endpoint.rstrip('/')}/v1/traces" if self.otlp_endpoint else None
+        return self.otlp_traces_endpoint or below
 
     def key_format(self) -> KeyFormat:
         """Raises: Internal where the prefixes of imported keys are those of our own."""

@@ -4,6 +4,7 @@ A line of a request: {"at", "level", "kind": "request", "operation", "code", "co
 A line of the audit log has "kind": "audit" and is written by adapters/json_audit.py.
 """
 
+import atexit
 import json
 import logging
 import os
@@ -11,16 +12,18 @@ import random
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any, TextIO
 
 from keyrail.domain.key_format import ANY_SECRET, imported_keys_pattern
+from keyrail.held_lines import HeldLines
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 noted: ContextVar[dict[str, Any] | None] = ContextVar("noted", default=None)
+trace_ids: Callable[[], dict[str, str]] | None = None  # tracing.py sets it, where traces are collected
 
 _TRACEPARENT = re.compile(  # W3C Trace Context, section 3.2: neither version ff nor an id of zeros is valid
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -31,6 +34,8 @@ _LIKE_A_VAULT_TOKEN = re.compile(r"\.[0-9A-Za-z_-]{20}")  # finds all of them, i
 
 _imported_key = imported_keys_pattern(())  # of this process's deployment: configure_logging sets it
 _like_secrets: tuple[re.Pattern[str], ...] = (ANY_SECRET, _LIKE_A_VAULT_TOKEN)  # with prefixes, imported keys too
+
+REQUEST = "request"  # the kind of a request's line
 
 _logger = logging.getLogger("keyrail")
 audit_logger = logging.getLogger("keyrail.audit")
@@ -92,6 +97,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "correlation_id": correlation_id.get() or None,
         }
+        if trace_ids is not None:
+            line |= trace_ids()
         if facts is None:
             line |= {"kind": "log", "logger": record.name, "message": _message(record)}
         else:
@@ -185,6 +192,7 @@ class _LineHandler(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
+        self.held: HeldLines | None = None
         try:
             self._file: int | None = stream.fileno()
         except OSError:
@@ -196,9 +204,19 @@ class _LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._write(self.format(record) + "\n")
+            self._put(record, self.format(record) + "\n")
         except Exception:  # noqa: BLE001 - as every handler of logging: it tells standard error, and nobody fails
             self.handleError(record)
+
+    def _put(self, record: logging.LogRecord, line: str) -> None:
+        """Of what is held nothing is overtaken."""
+        if self.held is None:
+            self._write(line)
+        elif record.levelno == logging.INFO and record.msg == REQUEST:
+            self.held.add(line)
+        else:
+            self.held.flush()
+            self._write(line)
 
     def _write(self, line: str) -> None:
         if self._file is None:
@@ -215,6 +233,15 @@ def redact_imported_keys(prefixes: tuple[str, ...]) -> None:
     like_one = imported_keys_pattern(prefixes)  # in JSON it may be glued to an escape
     _imported_key = re.compile(rf"(?<![0-9A-Za-z])(?:{like_one.pattern})[0-9A-Za-z._-]*")
     _like_secrets = (ANY_SECRET, _LIKE_A_VAULT_TOKEN, *([like_one] if prefixes else ()))
+
+
+def hold_request_lines() -> None:
+    """From now on, in this process, lines of requests that went well are written together, HELD_SECONDS later at most.
+    Audit lines, warnings and errors never wait. For a process that ends by itself, not for one that is frozen."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _LineHandler):
+            handler.held = HeldLines(handler._write)
+            atexit.register(handler.held.flush)
 
 
 def configure_logging(level: str = "INFO", imported_prefixes: tuple[str, ...] = ()) -> None:

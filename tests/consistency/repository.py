@@ -8,7 +8,11 @@ from keyrail.operations.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 NAMES = [operation.name for operation in CATALOGUE]
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+]
 
 
 def text_of(path: str) -> str:

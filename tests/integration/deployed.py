@@ -25,6 +25,7 @@ from keyrail.dev.functions import (
 )
 from keyrail.dev.openbao import OpenBao
 from keyrail.dev.ports import free_ports
+from keyrail.dev.processes import Child
 from keyrail.settings import load_settings
 from keyrail.triggers.cli_bootstrap import Bootstrap
 
@@ -47,6 +48,10 @@ class Instance:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.function.port}"
+
+    @property
+    def process(self) -> Child:
+        return self.function.process
 
     def _launch(self, port: int) -> Function:
         self.logs.append(self._logs / f"{self.name}-{secrets.token_hex(4)}.log")

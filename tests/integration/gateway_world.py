@@ -4,15 +4,16 @@ import http.client
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
-from grpc_container import Container, wait_until
+from grpc_container import wait_until
 
 from keyrail.dev.ports import free_ports
 from keyrail.dev.processes import Child
@@ -20,8 +21,10 @@ from own_ca import OwnCa
 
 CONFIG = Path(__file__).parents[2] / "infra/gateways/envoy.yaml"
 ENVOY = Path(sys.executable).parent / "envoy"
+ENVOY_OPTIONS = ("--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning")
 PRINCIPAL = "spiffe://cluster/ns/edge/sa/envoy"
 SECONDS = 20.0
+AS_IT_IS: Mapping[str, str] = MappingProxyType({})
 Headers = list[tuple[str, str]]
 
 
@@ -121,20 +124,22 @@ def certificates(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def envoy(folder: Path, tls: Path, containers: list[Container], service_port: int) -> Iterator[Gateway]:
-    """As infra/gateways/envoy.yaml says, but for addresses and the folder of the certificates."""
+def envoy(
+    folder: Path, tls: Path, containers: Sequence[int], service_port: int, edits: Mapping[str, str] = AS_IT_IS
+) -> Iterator[Gateway]:
+    """As infra/gateways/envoy.yaml says, but for ports, the folder of the certificates, and `edits`."""
     (port,) = free_ports(1)
-    text = CONFIG.read_text().replace("/etc/envoy/tls", str(tls))
+    text = edited(CONFIG.read_text(), {"/etc/envoy/tls": str(tls), **edits})
     config: dict[str, Any] = yaml.safe_load(text)
     static = config["static_resources"]
     static["listeners"][0]["address"] = _address(port)
-    for cluster, ports in zip(static["clusters"], ([each.port for each in containers], [service_port]), strict=True):
+    for cluster, ports in zip(static["clusters"], (containers, [service_port]), strict=True):
         cluster["type"] = "STATIC"
         endpoints = [{"endpoint": {"address": _address(each)}} for each in ports]
         cluster["load_assignment"]["endpoints"] = [{"lb_endpoints": endpoints}]
     file = folder / "envoy.json"
     file.write_text(json.dumps(config))
-    command = [str(ENVOY), "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]
+    command = [str(ENVOY), "-c", str(file), *ENVOY_OPTIONS]
     process = Child("envoy", command, {"HOME": str(folder)}, folder / "envoy.log")
     try:
         gateway = Gateway(port)
@@ -142,6 +147,13 @@ def envoy(folder: Path, tls: Path, containers: list[Container], service_port: in
         yield gateway
     finally:
         process.stop()
+
+
+def edited(text: str, edits: Mapping[str, str]) -> str:
+    """What a file says, and what is said here instead."""
+    for told, used in edits.items():
+        text = text.replace(told, used)
+    return text
 
 
 def _address(port: int) -> dict[str, Any]:

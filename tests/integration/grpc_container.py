@@ -80,9 +80,9 @@ class Client:
 
     def __init__(self, channel: grpc.Channel, key: str | None) -> None:
         self.metadata = () if key is None else (("authorization", f"Bearer {key}"),)
-        self.keys = keys_pb2_grpc.KeyServiceStub(channel)
-        self.rotation = rotation_pb2_grpc.RotationServiceStub(channel)
-        self.config = config_pb2_grpc.ConfigServiceStub(channel)
+        self.keys = keys_pb2_grpc.KeyServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
+        self.rotation = rotation_pb2_grpc.RotationServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
+        self.config = config_pb2_grpc.ConfigServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
         self.health = health_pb2_grpc.HealthStub(channel)
 
     def call(self, rpc: Any, request: Any) -> Any:

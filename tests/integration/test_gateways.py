@@ -4,9 +4,10 @@ import http.client
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,14 +15,15 @@ from canary import Canary
 from deployed import Deployment, Instance
 from gateway_smuggling import CORPUS, let_in, send
 from gateway_vectors import NEEDS, Row, States, wait_until_expired
-from gateway_world import Gateway, Seen, certificates, echo_service, envoy
-from grpc_container import Client, Load, running, wait_until
+from gateway_world import Gateway, Seen, echo_service
+from grpc_container import Client, running, wait_until
+from guarded import BY_GRPC, EVERY, asking_by_grpc, asking_by_http
 from http_api import Api, Key
-from http_gateways import NAMES, HttpGateway, http_gateway
+from http_gateways import FILES, NAMES, HttpGateway, http_gateway
 
 from keyrail.dev.openbao import OpenBao
 
-GATEWAYS = pytest.mark.parametrize("name", NAMES)
+GATEWAYS = pytest.mark.parametrize("name", EVERY)
 MANAGEMENT = ("issue_key", "rotate", "revoke_key", "update_key")
 
 
@@ -61,28 +63,31 @@ def service(seen: list[Seen]) -> Iterator[int]:
 def gateways(
     world: Deployment, service: int, validators: list[Instance], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, HttpGateway]]:
-    key = world.api.of_tenant("system").issue(scopes=["keys:validate"])
-    ports = [instance.function.port for instance in validators]
-    with ExitStack() as stack:
-        made = {
-            name: stack.enter_context(http_gateway(name, tmp_path_factory.mktemp(name), ports, service, key.text))
-            for name in NAMES
-        }
+    """Those that ask the validators."""
+    with asking_by_http(world, tmp_path_factory.mktemp("http"), service) as made:
         yield made
-    for gateway in made.values():
-        world.canary.search(f"{gateway.name}'s log", gateway.log.read_text(errors="replace"))
+
+
+@pytest.fixture(scope="module")
+def every(
+    gateways: dict[str, HttpGateway], world: Deployment, service: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Gateway]]:
+    """These, and Envoy that asks a container."""
+    with asking_by_grpc(world, tmp_path_factory.mktemp("grpc"), service, count=1) as (envoy, _):
+        yield {**gateways, BY_GRPC: envoy}
 
 
 # -- one set of vectors ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def rows(api: Api, validators: list[Instance]) -> list[Row]:
-    """Limits are used up at each instance, since each counts for itself."""
+def rows(api: Api, validators: list[Instance], every: dict[str, Gateway]) -> list[Row]:
+    """Limits are used up at each instance and at Envoy's container, since each counts for itself."""
     states = States(api)
     for key in states.limited:
         for instance in validators:
             assert api.code_of(key.text, at=instance.url) == "VALID"
+        assert every[BY_GRPC].get("/any", ("X-API-Key", key.text)).status == 200
     wait_until_expired()
     made = states.rows()
     assert len(made) > 500
@@ -98,60 +103,43 @@ def test_the_vectors_are_what_validate_says(api: Api, rows: list[Row], validator
 
 
 @GATEWAYS
-def test_every_gateway_decides_as_validate_does(gateways: dict[str, HttpGateway], rows: list[Row], name: str) -> None:
+def test_every_gateway_decides_as_validate_does(every: dict[str, Gateway], rows: list[Row], name: str) -> None:
     started = time.monotonic()
-    wrong = wrong_rows(gateways[name], rows)
+    wrong = [fault for row in rows if (fault := row.wrong(every[name].get(row.path, *row.headers)))]
     print(f"\n{name}: {len(rows)} rows, {len(wrong)} wrong, {time.monotonic() - started:.1f} s")
     assert wrong == []
 
 
-def test_grpc_and_envoy_decide_alike(
-    world: Deployment, service: int, seen: list[Seen], rows: list[Row], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """The container has counters of its own: their keys are used up there first. Envoy gets each key spelled in two of
-    the ways, and every message that is out of order."""
-    tls, folder = tmp_path_factory.mktemp("tls"), tmp_path_factory.mktemp("envoy")
+def test_grpc_decides_alike(world: Deployment, rows: list[Row]) -> None:
+    """The container has counters of its own: their keys are used up there first."""
     with running(world) as plain, grpc.insecure_channel(plain.address) as channel:
         client = Client(channel, world.admin_key)
+        for key in {str(row.key) for row in rows if row.name.startswith("used up")}:
+            client.code_of(key)
         asked = {(row.key, row.path): row for row in rows if row.key is not None}
-        use_up(rows, lambda key: client.code_of(key))
         codes = {row.name: client.code_of(str(row.key), ip="127.0.0.1", **NEEDS[row.path]) for row in asked.values()}
         assert codes == {row.name: row.code for row in asked.values()}
-    with running(world, **certificates(tls)) as container, envoy(folder, tls, [container], service) as gateway:
-        use_up(rows, lambda key: gateway.get("/any", ("X-API-Key", key)))
-        assert (
-            wrong_rows(gateway, [row for row in rows if row.name.endswith(("Bearer", "forged")) or not row.key]) == []
-        )
 
 
-def use_up(rows: list[Row], ask: Callable[[str], object]) -> None:
-    for key in {str(row.key) for row in rows if row.name.startswith("used up")}:
-        ask(key)
-
-
-def wrong_rows(gateway: Gateway, rows: list[Row]) -> list[str]:
-    return [fault for row in rows if (fault := row.wrong(gateway.get(row.path, *row.headers)))]
-
-
-def test_a_retiring_keys_client_is_told(gateways: dict[str, HttpGateway], api: Api) -> None:
+def test_a_retiring_keys_client_is_told(every: dict[str, Gateway], api: Api) -> None:
     """All but Traefik, which hands nothing of such an answer to the client."""
     made = api.issue()
     api.rotate(made.key_id, grace_seconds=600).ok()
-    for name in ("nginx", "haproxy", "caddy"):
-        headers = gateways[name].get("/any", ("X-API-Key", made.text)).headers
+    for name in sorted({*EVERY} - {"traefik"}):
+        headers = every[name].get("/any", ("X-API-Key", made.text)).headers
         assert (headers.get("deprecation", "")[:1], headers.get("sunset", "")[-3:]) == ("@", "GMT"), name
-        fresh = gateways[name].get("/any", ("X-API-Key", api.issue().text)).headers
+        fresh = every[name].get("/any", ("X-API-Key", api.issue().text)).headers
         assert not {"deprecation", "sunset"} & fresh.keys(), name
 
 
 @GATEWAYS
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 def test_a_body_and_a_query_reach_the_service_as_they_were_sent(
-    gateways: dict[str, HttpGateway], api: Api, seen: list[Seen], name: str, chunked: bool
+    every: dict[str, Gateway], api: Api, seen: list[Seen], name: str, chunked: bool
 ) -> None:
     key, path = api.issue(), "/infer/v2?file=..%2f..%2fa//b&x=%69"
     seen.clear()
-    connection = http.client.HTTPConnection("127.0.0.1", gateways[name].port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", every[name].port, timeout=20)
     body = iter([b"x" * 50_000] * 4) if chunked else b"x" * 200_000
     connection.request("POST", path, body, {"X-API-Key": key.text}, encode_chunked=chunked)
     assert connection.getresponse().status == 200
@@ -163,12 +151,10 @@ def test_a_body_and_a_query_reach_the_service_as_they_were_sent(
 
 
 @GATEWAYS
-def test_nothing_gets_in_beside_the_decision(
-    gateways: dict[str, HttpGateway], api: Api, seen: list[Seen], name: str
-) -> None:
+def test_nothing_gets_in_beside_the_decision(every: dict[str, Gateway], api: Api, seen: list[Seen], name: str) -> None:
     made = api.issue(scopes=[])
-    assert smuggled(gateways[name], made, seen) == {}
-    assert gateways[name].get("/any", ("X-API-Key", made.text)).status == 200
+    assert smuggled(every[name], made, seen) == {}
+    assert every[name].get("/any", ("X-API-Key", made.text)).status == 200
 
 
 def smuggled(gateway: Gateway, poor: Key, seen: list[Seen]) -> dict[str, list[str]]:
@@ -179,32 +165,6 @@ def smuggled(gateway: Gateway, poor: Key, seen: list[Seen]) -> dict[str, list[st
         if found := let_in(seen, poor.key_id):
             faults[title] = [*found, answer[:60].decode("latin-1")]
     return faults
-
-
-# -- one after another: restarts --------------------------------------------------------------------------------------
-
-
-def test_a_rolling_restart_behind_nginx_fails_no_request(
-    gateways: dict[str, HttpGateway], api: Api, validators: list[Instance]
-) -> None:
-    made, nginx = api.issue(), gateways["nginx"]
-    balancer = f"http://127.0.0.1:{nginx.balancer_port}"
-
-    def ask() -> str:
-        balanced = api.validate(made.text, at=balancer)
-        code = balanced.code if balanced.status == 200 else ""
-        return f"{nginx.get('/infer', ('X-API-Key', made.text)).status} {balanced.status} {code}"
-
-    with Load(ask, threads=2) as load:
-        for instance in validators:
-            load.wait_for(50)
-            instance.function.process.ask_to_stop()
-            wait_until(lambda instance=instance: not instance.function.process.is_running())  # type: ignore[misc]
-            load.wait_for(20)
-            instance.restart()
-        load.wait_for(50)
-    print(f"\nrolling restart: {dict(load.outcomes)}")
-    assert set(load.outcomes) == {"200 200 VALID"}
 
 
 # -- nothing passes where Keyrail can't answer ------------------------------------------------------------------------
@@ -275,12 +235,23 @@ def test_a_keyrail_that_is_away_lets_nothing_pass(
     wait_until(lambda: {answer[0] for answer in answers_of(gateways, made).values()} == {200})
 
 
+def test_a_route_of_envoy_without_a_question_of_its_own_lets_nothing_pass(
+    api: Api, validators: list[Instance], service: int, tmp_path: Path
+) -> None:
+    made, gateways_key = api.issue(), api.of_tenant("system").issue(scopes=["keys:validate"])
+    indent = " " * 24
+    last = f"{indent}- match: {{prefix: /}}\n"
+    new = f"{indent}- match: {{prefix: /new}}\n{indent}  route: {{cluster: inference}}\n"
+    ports = [instance.function.port for instance in validators]
+    with http_gateway("envoy", tmp_path, ports, service, gateways_key.text, {last: new + last}) as gateway:
+        assert gateway.get("/any", ("X-API-Key", made.text)).status == 200
+        assert gateway.get("/new", ("X-API-Key", made.text)).status == 503
+
+
 @GATEWAYS
-def test_a_path_that_is_open_asks_nobody(gateways: dict[str, HttpGateway], name: str) -> None:
-    assert gateways[name].get("/healthz").status == 200
+def test_a_path_that_is_open_asks_nobody(every: dict[str, Gateway], name: str) -> None:
+    assert every[name].get("/healthz").status == 200
 
 
 def test_no_gateways_key_lies_in_its_configuration() -> None:
-    from http_gateways import FILES
-
     assert not [file for file in FILES.iterdir() if "krl_" in file.read_text()]

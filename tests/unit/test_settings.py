@@ -37,7 +37,7 @@ def test_vaults_own_variables_keep_their_names() -> None:
     names = {str(field.alias) for field in Settings.model_fields.values()}
     assert {name for name in names if name.startswith("VAULT_")} == {f"VAULT_{name}" for name in usual}
     assert {name for name in names if name.startswith("K_")} == {"K_SINK", "K_CE_OVERRIDES", "K_CA_CERTS"}  # Knative's
-    assert all(re.fullmatch(r"(VAULT|KEYRAIL|K)_[A-Z_]+", name) for name in names)
+    assert all(re.fullmatch(r"(VAULT|KEYRAIL|K|OTEL)_[A-Z_]+", name) for name in names)
 
 
 VALUES = {
@@ -93,6 +93,15 @@ VALUES = {
     "KEYRAIL_AUTHORIZER_ROUTES": ("authorizer_routes", '{"*": {}}', '{"*": {}}'),
     "KEYRAIL_METRICS": ("metrics", "none", "none"),
     "KEYRAIL_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("otlp_endpoint", "http://collector:4318", "http://collector:4318"),
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": ("otlp_traces_endpoint", "http://c:1/x", "http://c:1/x"),
+    "OTEL_EXPORTER_OTLP_PROTOCOL": ("otlp_protocol", "http/protobuf", "http/protobuf"),
+    "OTEL_EXPORTER_OTLP_HEADERS": ("otlp_headers", "api-key=a%20b, x=y", "api-key=a%20b, x=y"),
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS": ("otlp_traces_headers", "authorization=Basic a=", "authorization=Basic a="),
+    "OTEL_SDK_DISABLED": ("otel_disabled", "true", True),
+    "OTEL_SERVICE_NAME": ("otel_service_name", "validate-key", "validate-key"),
+    "OTEL_TRACES_SAMPLER": ("otel_sampler", "traceidratio", "traceidratio"),
+    "OTEL_TRACES_SAMPLER_ARG": ("otel_sampler_arg", "0.01", 0.01),
     "VAULT_ADDR": ("vault_addr", "https://vault.example.com:8200/", "https://vault.example.com:8200/"),
     "VAULT_NAMESPACE": ("vault_namespace", "admin/ml", "admin/ml"),
     "VAULT_CACERT": ("vault_cacert", "/etc/ca.pem", "/etc/ca.pem"),
@@ -176,6 +185,11 @@ def test_what_is_none_of_ours_is_left_alone() -> None:
         ("KEYRAIL_GRPC_PKI_TTL_SECONDS", "9"),
         ("KEYRAIL_METRICS", "statsd"),
         ("KEYRAIL_LOG_LEVEL", "TRACE"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://user:{CANARY}@collector"),
+        *(("OTEL_EXPORTER_OTLP_HEADERS", text) for text in (CANARY, f"a={CANARY},b", f'a="{CANARY}"', f"a={CANARY}\n")),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", f"a={CANARY};b"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
         ("VAULT_ADDR", "vault.example.com"),
         ("VAULT_ADDR", "ftp://vault.example.com"),
         ("VAULT_ADDR", "https://vault.example.com /"),

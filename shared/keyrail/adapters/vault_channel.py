@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from keyrail import tracing
 from keyrail.adapters import vault_replies
 from keyrail.adapters.vault_breaker import PROBE_SECONDS, Breaker
 from keyrail.adapters.vault_config import VaultConfig
@@ -72,6 +73,28 @@ class Channel:
         return token_from(vault_replies.document(reply), self._elapsed_seconds())
 
     def _exchange(self, call: Call, token: Token | None, deadline: Deadline) -> Reply:
+        """Within a span of its own, where traces are collected."""
+        if tracing.tracer is None:
+            return self._exchanged(call, token, deadline)
+        with tracing.tracer.call(f"vault {call.verb}", self._told(call)) as span:
+            reply = self._exchanged(call, token, deadline)
+            span.put("http.response.status_code", reply.status)
+            if reply.status >= 500:
+                span.fail(str(reply.status))
+            return reply
+
+    def _told(self, call: Call) -> tracing.Attributes:
+        """https://opentelemetry.io/docs/specs/semconv/http/http-spans/ but for url.full: of a path only its first
+        four parts are told, such as /v1/keyrail/data/keys. Key ids and the names of configs and sinks come after."""
+        url = self._config.url
+        return {
+            "http.request.method": call.method,
+            "server.address": url.hostname or "",
+            "server.port": url.port or (443 if url.scheme == "https" else 80),
+            "url.template": "/".join(call.path.partition("?")[0].split("/")[:5]),
+        }
+
+    def _exchanged(self, call: Call, token: Token | None, deadline: Deadline) -> Reply:
         admission = self._breaker.admit()
         if admission is None:
             self._metrics.vault_call(call.verb, "breaker_open", 0.0)

@@ -86,6 +86,7 @@ def container(function: DeployedFunction, port_name: str, probe_port: Manifest) 
         "envFrom": [{"configMapRef": {"name": SETTINGS}}, *ticked],
         "env": [
             {"name": "KEYRAIL_VAULT_ROLE", "value": f"keyrail-{function.name}"},
+            {"name": "OTEL_SERVICE_NAME", "value": f"keyrail-{function.name}"},
             {"name": "THREADS", "value": str(function.concurrency)},
         ],
         "readinessProbe": {

@@ -67,7 +67,7 @@ class System:
         self._stack = contextlib.ExitStack()
         self._functions: list[Function] = []
         self._gateway: Child | None = None
-        self._vault_address = ""
+        self.vault = OpenBao(self.folder / "openbao")
 
     def __enter__(self) -> Self:
         """Returns when every function is ready. Raises: CannotRun, OpenBaoError, FunctionError, GatewayError."""
@@ -89,7 +89,7 @@ class System:
                 function.require_running()
             if self._gateway is not None and not self._gateway.is_running():
                 raise CannotRun(f"the gateway ended {self._gateway.epitaph()}")
-            silent = 0 if answers(f"{self._vault_address}/v1/sys/health") else silent + 1
+            silent = 0 if answers(f"{self.vault.address}/v1/sys/health") else silent + 1
             if silent == SILENT_POLLS:
                 raise CannotRun(f"OpenBao answers no more; its log is {self.folder / 'openbao' / 'server.log'}")
             time.sleep(POLL_SECONDS)
@@ -102,13 +102,12 @@ class System:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_folder()
         self._say("OpenBao starts ...")
-        vault = self._stack.enter_context(OpenBao(self.folder / "openbao"))
+        self._stack.enter_context(self.vault)
         if not self._outlives:
-            self._stack.callback(vault.kill)
-        self._say(f"OpenBao is up at {vault.address}")
-        self._vault_address = vault.address
-        self._bootstrap(vault)
-        self._start_functions(sources, vault.address)
+            self._stack.callback(self.vault.kill)
+        self._say(f"OpenBao is up at {self.vault.address}")
+        self._bootstrap()
+        self._start_functions(sources, self.vault.address)
         self._start_gateway()
 
     def _require_free_port(self) -> None:
@@ -127,12 +126,12 @@ class System:
         except BlockingIOError as error:
             raise CannotRun(f"{self.folder} is in use by another `keyrail dev`: stop that one first") from error
 
-    def _bootstrap(self, vault: OpenBao) -> None:
+    def _bootstrap(self) -> None:
         settings = load_settings(
             {
                 **{k: v for k, v in os.environ.items() if k in ("KEYRAIL_PREFIX", "KEYRAIL_ENVIRONMENT")},
-                "VAULT_ADDR": vault.address,
-                "VAULT_TOKEN": vault.root_token,
+                "VAULT_ADDR": self.vault.address,
+                "VAULT_TOKEN": self.vault.root_token,
                 "KEYRAIL_FEED_POLL": "inline",
             }
         )

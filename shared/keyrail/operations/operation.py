@@ -24,7 +24,7 @@ class Operation:
     scope: str
     request: type[Request]
     reply: type[Reply]
-    run: Callable[[Any, Caller, Services], Reply]
+    run: Callable[[Any, Caller, Services], Any]  # to a `reply`, or what a trigger writes as one
     success_status: int = 200
     codes: tuple[str, ...] = ()
     by_possession: bool = False

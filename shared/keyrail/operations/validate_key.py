@@ -1,7 +1,8 @@
 """Answers whether a key may be used, for what, and by whom. docs/operations/validate_key.md"""
 
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -10,7 +11,7 @@ from keyrail.domain.access import Caller
 from keyrail.domain.decisions import Code, Decision, Need
 from keyrail.domain.fields import Reply, Request
 from keyrail.domain.records import SYSTEM_TENANT
-from keyrail.domain.scopes import parse_expression
+from keyrail.domain.scopes import Test, parse_expression
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
 from keyrail.telemetry import note
@@ -18,13 +19,14 @@ from keyrail.validation import check_key
 
 SCOPE = "keys:validate"
 MAX_BATCH = 100
+MAX_KEY_CHARS = 256
 
 
 class Presented(Request):
     """`required_scopes` is an expression like `ml:infer and (data:read or data:admin)`. `ip` and `audience` say
     where the key was presented; a key bound to networks or audiences is refused without them."""
 
-    key: SecretStr = Field(max_length=256)
+    key: SecretStr = Field(max_length=MAX_KEY_CHARS)
     required_scopes: fields.ScopeExpression | None = None
     ip: fields.Ip | None = None
     audience: fields.Owner | None = None
@@ -34,7 +36,7 @@ class ValidateRequest(Request):
     """One `key` with what it is needed for, or a `batch` of up to 100. `tenant` narrows to keys of that tenant;
     callers outside the system tenant are narrowed to their own."""
 
-    key: SecretStr | None = Field(default=None, max_length=256)
+    key: SecretStr | None = Field(default=None, max_length=MAX_KEY_CHARS)
     required_scopes: fields.ScopeExpression | None = None
     ip: fields.Ip | None = None
     audience: fields.Owner | None = None
@@ -76,46 +78,103 @@ class ValidateReply(Verdict):
     results: list[Verdict] | None = None
 
 
+class Question(NamedTuple):
+    key: str
+    scopes: Test | None
+    ip: str | None
+    audience: str | None
+
+
+class Questions(NamedTuple):
+    """A ValidateRequest, checked."""
+
+    asked: list[Question]
+    tenant: str | None
+    is_batch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a ValidateReply tells, before it is one."""
+
+    decisions: list[Decision]
+    is_batch: bool
+
+    @property
+    def valid(self) -> bool:
+        return all(self.decisions)
+
+    @property
+    def code(self) -> Code:
+        return next((decision.code for decision in self.decisions if not decision), Code.VALID)
+
+    @property
+    def deprecated_at(self) -> datetime | None:
+        return self._retirement()[0]
+
+    @property
+    def sunset_at(self) -> datetime | None:
+        return self._retirement()[1]
+
+    def _retirement(self) -> tuple[datetime | None, datetime | None]:
+        """As a Verdict tells it, so only of a key that is valid."""
+        only = self.decisions[0]
+        return (None, None) if self.is_batch or not only else only.retirement()
+
+
 def run(request: ValidateRequest, caller: Caller, services: Services) -> ValidateReply:
+    judged = judge(questions_of(request), caller, services)
+    if not judged.is_batch:
+        return ValidateReply(**told(judged.decisions[0]))
+    results = [Verdict(**told(decision)) for decision in judged.decisions]
+    return ValidateReply(valid=judged.valid, code=judged.code, results=results)
+
+
+def judge(questions: Questions, caller: Caller, services: Services) -> Judged:
+    """`run` without its models, which take longer than a decision: for a trigger with messages of its own."""
     caller.require_scope(SCOPE)
-    tenant = _tenant(request, caller)
-    if request.batch is None:
-        decision = _check(request, request.key, tenant, services)
-        note(reason=decision.reason, key_id=decision.presented_id)
-        return ValidateReply(**_verdict(decision))
-    decisions = [_check(presented, presented.key, tenant, services) for presented in request.batch]
-    note(batch=len(decisions), valid=sum(map(bool, decisions)))
-    valid = all(decisions)
-    code = Code.VALID if valid else next(decision.code for decision in decisions if not decision)
-    results = [Verdict(**_verdict(decision)) for decision in decisions]
-    return ValidateReply(valid=valid, code=code, results=results)
+    tenant = _tenant(questions.tenant, caller)
+    decisions = [_decision(question, tenant, services) for question in questions.asked]
+    if questions.is_batch:
+        note(batch=len(decisions), valid=sum(map(bool, decisions)))
+    else:
+        note(reason=decisions[0].reason, key_id=decisions[0].presented_id)
+    return Judged(decisions, questions.is_batch)
 
 
-def _tenant(request: ValidateRequest, caller: Caller) -> str | None:
-    if request.tenant is not None:
-        caller.require_tenant(request.tenant)
-        return request.tenant
+def questions_of(request: ValidateRequest) -> Questions:
+    asked: list[Presented] | list[ValidateRequest] = request.batch or [request]
+    return Questions([_question(each) for each in asked], request.tenant, request.batch is not None)
+
+
+def _question(asked: Presented | ValidateRequest) -> Question:
+    scopes = parse_expression(asked.required_scopes) if asked.required_scopes else None
+    return Question(asked.key.get_secret_value() if asked.key else "", scopes, asked.ip, asked.audience)
+
+
+def _tenant(asked: str | None, caller: Caller) -> str | None:
+    if asked is not None:
+        caller.require_tenant(asked)
+        return asked
     return None if caller.tenant == SYSTEM_TENANT else caller.tenant
 
 
-def _check(
-    asked: Presented | ValidateRequest, key: SecretStr | None, tenant: str | None, services: Services
-) -> Decision:
-    scopes = parse_expression(asked.required_scopes) if asked.required_scopes else None
-    text = key.get_secret_value() if key is not None else ""
-    if not text:
+def _decision(question: Question, tenant: str | None, services: Services) -> Decision:
+    if not question.key:
         return Decision(Code.MISSING, "missing")
-    return check_key(text, Need(tenant, scopes, asked.ip, asked.audience), services)
+    return check_key(question.key, Need(tenant, question.scopes, question.ip, question.audience), services)
 
 
-def _verdict(decision: Decision) -> dict[str, Any]:
-    told: dict[str, Any] = {"valid": bool(decision), "code": decision.code}
+def told(decision: Decision) -> dict[str, Any]:
+    """The fields of its Verdict."""
+    is_valid = bool(decision)
+    fields_told: dict[str, Any] = {"valid": is_valid, "code": decision.code}
     if decision.retry_after_seconds is not None:
-        told["retry_after_seconds"] = decision.retry_after_seconds
+        fields_told["retry_after_seconds"] = decision.retry_after_seconds
     if decision.stored is None or decision.generation is None:
-        return told
+        return fields_told
     record, generation = decision.stored.record, decision.generation
-    told |= {
+    fields_told |= {
         "key_id": record.key_id,
         "generation": generation.n,
         "tenant": record.tenant,
@@ -126,9 +185,9 @@ def _verdict(decision: Decision) -> dict[str, Any]:
         "metadata": record.metadata,
         "expires_at": record.expires_at,
     }
-    if decision:
-        told["deprecated_at"], told["sunset_at"] = decision.retirement()
-    return told
+    if is_valid:
+        fields_told["deprecated_at"], fields_told["sunset_at"] = decision.retirement()
+    return fields_told
 
 
 OPERATION = Operation(
@@ -142,3 +201,4 @@ OPERATION = Operation(
     run=run,
     codes=("OTHER_TENANT",),
 )
+JUDGING = replace(OPERATION, run=judge)

@@ -7,17 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from keyrail import tracing
 from keyrail.domain.access import FOREIGN, Caller, Principal
 from keyrail.domain.decisions import Code, Decision
 from keyrail.domain.errors import Internal, KeyrailError, NotFound, PermissionDenied, Unauthenticated
-from keyrail.domain.fields import Reply, Request
+from keyrail.domain.fields import Reply
 from keyrail.domain.records import SYSTEM_TENANT
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
-from keyrail.telemetry import correlation_id, log, noted
+from keyrail.telemetry import REQUEST, correlation_id, log, noted
 from keyrail.validation import authenticate, authenticate_principal, authenticate_token, refusal
 
 _TOLD_OF_A_DENIAL = ("key_id", "presented_id", "presented_reason")
+_OUR_FAULTS = frozenset({"INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 _ANYONE = Caller(key_id="anyone", tenant=SYSTEM_TENANT, owner="anyone", scopes=("keys:validate",))
 
 
@@ -30,7 +32,7 @@ class Call:
     correlation_id: str
     credential: Callable[[], str | None]
     ip: str | None
-    parse: Callable[[], Request]
+    parse: Callable[[], Any]
     principal: Principal | None = None
 
 
@@ -48,9 +50,24 @@ class Outcome:
             return self.error.code
         return str(getattr(self.reply, "code", "OK"))
 
+    @property
+    def is_our_fault(self) -> bool:
+        return self.error is not None and self.error.kind in _OUR_FAULTS
+
 
 def dispatch(operation: Operation, call: Call, services: Services) -> Outcome:
     """Never raises: what was not foreseen is Internal, with its place in the log."""
+    if tracing.tracer is None:
+        return _dispatched(operation, call, services)
+    with tracing.tracer.step(operation.name) as span:
+        outcome = _dispatched(operation, call, services)
+        span.put("keyrail.code", outcome.code)
+        if outcome.is_our_fault:
+            span.fail(outcome.code)
+        return outcome
+
+
+def _dispatched(operation: Operation, call: Call, services: Services) -> Outcome:
     started = time.perf_counter()
     token, facts = correlation_id.set(call.correlation_id), _Facts()
     notes = noted.set(facts.noted)
@@ -113,12 +130,9 @@ def _is_token(credential: str, services: Services) -> bool:
 
 def _write_line(operation: Operation, outcome: Outcome, facts: _Facts, seconds: float, services: Services) -> None:
     error = outcome.error
-    level = logging.INFO
-    if error is not None and error.kind in ("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"):
-        level = logging.ERROR
     log(
-        level,
-        "request",
+        logging.ERROR if outcome.is_our_fault else logging.INFO,
+        REQUEST,
         operation=operation.name,
         code=outcome.code,
         ms=round(seconds * 1000, 3),

@@ -29,9 +29,9 @@ class ForwardAuth(HttpFunction):
 
     def __init__(self) -> None:
         super().__init__(OPERATION)
-        self.route = re.compile(re.escape(PATH))
+        self.path, self.route = PATH, re.compile(re.escape(PATH))
 
-    def answer(self, request: HttpRequest, services: Services) -> HttpReply:
+    def answered(self, request: HttpRequest, services: Services) -> HttpReply:
         correlation_id = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
         call = Call(correlation_id, lambda: _gateways_key(request), request.ip, lambda: _asked(request))
         answer = gateway_decision.answer_to(dispatch(self.operation, call, services), correlation_id)

@@ -1,6 +1,6 @@
 """The services of keyrail.v1: for each operation the rpc of its name, in the service of its scope's noun."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -43,25 +43,19 @@ def handlers(serving: Serving, operations: Collection[str]) -> Handlers:
     found: Handlers = {}
     for operation in CATALOGUE:
         if operation.name in operations:
-            rpcs = found.setdefault(service_of(operation), {})
-            rpcs[rpc_of(operation)] = _unary(Unary(operation, *_codec(operation), serving))
+            service, rpc = service_of(operation), rpc_of(operation)
+            rpcs = found.setdefault(service, {})
             if operation.name == "validate_key":
-                batch = Unary(operation, grpc_validate.parse_batch, grpc_validate.encode_batch, serving)
-                rpcs["BatchValidate"] = _unary(batch)
-                stream: Any = grpc_validate.ValidateStream(serving)
-                rpcs["ValidateStream"] = grpc.stream_stream_rpc_method_handler(stream)
+                rpcs |= grpc_validate.rpcs(serving, service)
+            else:
+                rpcs[rpc] = _unary(operation, serving, f"{service}/{rpc}")
     return found
 
 
-def _unary(call: Any) -> Handler:
-    return grpc.unary_unary_rpc_method_handler(call)
-
-
-def _codec(operation: Operation) -> tuple[Callable[[bytes], Request], Callable[[Any], bytes]]:
-    if operation.name == "validate_key":
-        return grpc_validate.parse_one, grpc_validate.encode_one
+def _unary(operation: Operation, serving: Serving, rpc: str) -> Handler:
     request, response = messages_of(operation)
-    return partial(_parsed, operation.request, request), partial(_encoded, response)
+    call = Unary(operation, partial(_parsed, operation.request, request), partial(_encoded, response), serving, rpc)
+    return grpc.unary_unary_rpc_method_handler(call)
 
 
 def _parsed(model: type[Request], kind: type[Message], data: bytes) -> Request:

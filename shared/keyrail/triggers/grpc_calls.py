@@ -5,24 +5,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import unquote
 
 import grpc
 
+from keyrail import tracing
 from keyrail.domain.access import Principal
 from keyrail.domain.errors import RateLimited
-from keyrail.domain.fields import Reply, Request
+from keyrail.domain.fields import Reply
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id
 from keyrail.time_limit import reading_until
 from keyrail.triggers.dispatch import Call, Outcome, dispatch
-from keyrail.triggers.grpc_errors import Metadata, abort
+from keyrail.triggers.grpc_errors import Metadata, abort, number_of
 from keyrail.triggers.headers import credential_of, sunset_headers
 
-_OURS = frozenset({"authorization", "x-api-key", "traceparent", "x-correlation-id"})
+_OURS = frozenset({"authorization", "x-api-key", "traceparent", "tracestate", "x-correlation-id"})
 _READING = frozenset({"validate_key", "get_key", "list_keys", "read_config"})
 _arrived = threading.local()
 
@@ -62,18 +63,22 @@ class Serving:
 
 
 class Head:
-    """What a call says about itself, beside its message."""
+    """What a call says about itself, beside its message. `rpc` is its service and method, with a slash between."""
 
-    __slots__ = ("_ends_at", "_metadata", "correlation_id", "ip", "principal")
+    __slots__ = ("_carrier", "_ends_at", "_metadata", "_rpc", "correlation_id", "ip", "principal")
 
-    def __init__(self, context: grpc.ServicerContext, serving: Serving, before: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self, context: grpc.ServicerContext, serving: Serving, rpc: str, before: Mapping[str, str] = {}
+    ) -> None:
         """`before`: metadata that the call does not have itself."""
+        self._rpc = rpc
         self._metadata: dict[str, str] = {}
         for name, value in context.invocation_metadata():
             if name in _OURS:
                 text = str(value)  # bytes only where a name ends in -bin
                 self._metadata[name] = f"{self._metadata[name]}, {text}" if name in self._metadata else text
-        header = ({**before, **self._metadata} if before else self._metadata).get
+        self._carrier = {**before, **self._metadata} if before else self._metadata
+        header = self._carrier.get
         self.correlation_id = choose_correlation_id(header("traceparent"), header("x-correlation-id"))
         self.ip = _ip(context.peer())
         self.principal = serving.principal_of(context)
@@ -88,7 +93,26 @@ class Head:
             raise RateLimited("Too many calls at once; nothing was done. Try again shortly.", retry_after_seconds=1)
         return credential_of(self._metadata.get)
 
-    def ask(self, operation: Operation, parse: Callable[[], Request], services: Services) -> Outcome:
+    def ask(
+        self,
+        operation: Operation,
+        parse: Callable[[], Any],
+        services: Services,
+        *,
+        replies_with_errors: bool = False,
+    ) -> Outcome:
+        """Within a span of its own, where traces are collected. `replies_with_errors`: in a response of status OK."""
+        if tracing.tracer is None:
+            return self._asked(operation, parse, services)
+        with tracing.tracer.serve(self._rpc, self._carrier, _told(self._rpc)) as span:
+            outcome = self._asked(operation, parse, services)
+            told = None if replies_with_errors else outcome.error
+            span.put("rpc.grpc.status_code", 0 if told is None else number_of(told))
+            if outcome.is_our_fault:
+                span.fail(outcome.code)
+            return outcome
+
+    def _asked(self, operation: Operation, parse: Callable[[], Any], services: Services) -> Outcome:
         call = Call(self.correlation_id, self.credential, self.ip, parse, self.principal)
         if operation.name not in _READING:
             return dispatch(operation, call, services)
@@ -110,14 +134,16 @@ class Unary:
     def __init__(
         self,
         operation: Operation,
-        parse: Callable[[bytes], Request],
+        parse: Callable[[bytes], Any],
         encode: Callable[[Any], bytes],
         serving: Serving,
+        rpc: str,
     ) -> None:
         self._operation, self._parse, self._encode, self._serving = operation, parse, encode, serving
+        self._rpc = rpc
 
     def __call__(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        head = Head(context, self._serving)
+        head = Head(context, self._serving, self._rpc)
         outcome = head.ask(self._operation, lambda: self._parse(data), self._serving.services)
         return self._encode(reply_or_abort(outcome, head, context))
 
@@ -155,6 +181,13 @@ class Streams:
         finally:
             silent.cancel()
             self._places.release()
+
+
+@cache
+def _told(rpc: str) -> tracing.Attributes:
+    """https://opentelemetry.io/docs/specs/semconv/rpc/grpc/"""
+    service, _, method = rpc.partition("/")
+    return {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
 
 
 @lru_cache(maxsize=1024)

@@ -22,8 +22,7 @@ def abort(context: grpc.ServicerContext, error: KeyrailError, metadata: Metadata
 
 
 def status_of(error: KeyrailError, correlation_id: str) -> status_pb2.Status:
-    number, _ = grpc.StatusCode[error.kind].value
-    status = status_pb2.Status(code=number, message=error.public)
+    status = status_pb2.Status(code=number_of(error), message=error.public)
     facts = {"correlation_id": correlation_id}
     _add(status, error_details_pb2.ErrorInfo(reason=str(error.code), domain=DOMAIN, metadata=facts))
     if isinstance(error, RateLimited | Unavailable):
@@ -36,6 +35,12 @@ def status_of(error: KeyrailError, correlation_id: str) -> status_pb2.Status:
             wrong.field_violations.add(field=each["field"], description=each["problem"])
         _add(status, wrong)
     return status
+
+
+def number_of(error: KeyrailError) -> int:
+    """Of its canonical status; none of them is 0, which is OK."""
+    number, _ = grpc.StatusCode[error.kind].value
+    return int(number)
 
 
 def _add(status: status_pb2.Status, detail: Any) -> None:

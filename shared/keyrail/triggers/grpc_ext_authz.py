@@ -35,8 +35,13 @@ class Check:
         headers, configured = dict(attributes.request.http.headers), dict(attributes.context_extensions)
         remove_key = configured.pop("remove_key", None) == "true"
         ip = attributes.source.address.socket_address.address or None
-        head = Head(context, self._serving, _trace_of(headers))
-        outcome = head.ask(OPERATION, lambda: gateway_decision.asked(headers, ip, configured), self._serving.services)
+        head = Head(context, self._serving, f"{SERVICE}/Check", _trace_of(headers))
+        outcome = head.ask(
+            OPERATION,
+            lambda: gateway_decision.asked(headers, ip, configured),
+            self._serving.services,
+            replies_with_errors=True,
+        )
         answer = gateway_decision.answer_to(outcome, head.correlation_id, headers, remove_key=remove_key)
         data: bytes = _response(answer).SerializeToString()
         return data
@@ -44,7 +49,7 @@ class Check:
 
 def _trace_of(headers: dict[str, str]) -> dict[str, str]:
     """The client's request and this question about it have one correlation id."""
-    return {name: headers[name] for name in ("traceparent", "x-correlation-id") if name in headers}
+    return {name: headers[name] for name in ("traceparent", "tracestate", "x-correlation-id") if name in headers}
 
 
 def _response(answer: GatewayAnswer) -> Any:

@@ -21,7 +21,7 @@ from keyrail.domain.errors import Internal, KeyrailError
 from keyrail.operations.catalogue import CATALOGUE
 from keyrail.ports import Services
 from keyrail.settings import Settings, load_settings
-from keyrail.telemetry import log
+from keyrail.telemetry import hold_request_lines, log
 from keyrail.triggers import grpc_api, grpc_ext_authz
 from keyrail.triggers.grpc_calls import Limits, Serving, Streams, Threads
 from keyrail.triggers.grpc_health import MAX_WATCHERS, Health
@@ -153,6 +153,7 @@ def main(server_class: type[GrpcServer] = GrpcServer) -> int:
         return 1
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.stop_signal)
+    hold_request_lines()
     gc.collect()
     gc.freeze()  # modules and settings live as long as the process: no collection needs to look at them again
     server.start()

@@ -7,6 +7,7 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from keyrail import tracing
 from keyrail.domain.errors import InvalidArgument
 from keyrail.domain.fields import Reply, Request
 from keyrail.domain.key_format import ANY_KEY
@@ -22,6 +23,8 @@ from keyrail.triggers.problems import problem_reply
 from keyrail.triggers.strict_json import MAX_BODY_BYTES, as_request, parse_object
 
 _HEADER_FIELDS = {"idempotency_key": "idempotency-key", "if_match": "if-match"}
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_TRACE_CONTEXT = ("traceparent", "tracestate")  # https://www.w3.org/TR/trace-context/
 _JSON = re.compile(r'application/json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)
 _PATCH = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)  # RFC 7396
 
@@ -32,6 +35,7 @@ class HttpFunction:
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
+        self.path = operation.path
         self.route = re.compile(operation.route())
         self.header_fields = [
             (name, header) for name, header in _HEADER_FIELDS.items() if name in operation.request.model_fields
@@ -40,6 +44,30 @@ class HttpFunction:
         self._has_http_status = hasattr(operation.reply, "http_status")
 
     def answer(self, request: HttpRequest, services: Services) -> HttpReply:
+        """Within a span of its own, where traces are collected."""
+        if tracing.tracer is None:
+            return self.answered(request, services)
+        carrier = {name: text for name in _TRACE_CONTEXT if (text := request.header(name)) is not None}
+        told = self._told(request)
+        name = f"{told['http.request.method']} {told.get('http.route', '')}".rstrip()
+        with tracing.tracer.serve(name, carrier, told) as span:
+            reply = self.answered(request, services)
+            span.put("http.response.status_code", reply.status)
+            if reply.status >= 500:
+                span.fail(str(reply.status))
+            return reply
+
+    def _told(self, request: HttpRequest) -> dict[str, str]:
+        """https://opentelemetry.io/docs/specs/semconv/http/http-spans/ Nothing in it is the client's text, which might
+        be a secret at the wrong place: the path is told as its route, where it has one."""
+        told = {"http.request.method": request.method if request.method in _METHODS else "_OTHER"}
+        if request.path == "/":
+            return told | {"http.route": "/", "url.path": "/"}
+        if self.route.fullmatch(request.path):
+            return told | {"http.route": self.path, "url.path": self.path}
+        return told
+
+    def answered(self, request: HttpRequest, services: Services) -> HttpReply:
         correlation_id = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
         exchange = _Exchange(self, request)
         call = Call(correlation_id, exchange.credential, request.ip, exchange.parsed)

@@ -1,4 +1,7 @@
-"""A real PostgreSQL of a test's own: in a folder of its own, on a free port of 127.0.0.1, gone at the block's end."""
+"""A real PostgreSQL in a folder of its own, on a free port of 127.0.0.1, gone at the end of the block.
+
+Every command here runs a program of the installed PostgreSQL with arguments of this package.
+"""
 
 import os
 import pwd
@@ -22,7 +25,7 @@ _UNPRIVILEGED = ("postgres", "nobody")  # initdb refuses root
 
 
 class NoPostgreSQL(Exception):
-    pass
+    """It is not installed, or did not do what it was asked."""
 
 
 class PostgreSQL:
@@ -32,6 +35,7 @@ class PostgreSQL:
         self._binaries = _binaries()
         self._user = _user() if os.geteuid() == 0 else None
         self._folder = Path(tempfile.mkdtemp(prefix="keyrail-postgres-"))
+        self.log = self._folder / "server.log"
         self._server: Child | None = None
 
     def __enter__(self) -> Self:
@@ -51,21 +55,31 @@ class PostgreSQL:
 
     def answer(self, user: str, password: str, statement: str = "select current_user") -> str | None:
         """What the statement gives; None where the login is refused."""
-        command = [self._binaries / "psql", "-XtAwq", "-h", "127.0.0.1", "-p", str(self.port), "-U", user]
-        done = subprocess.run(
+        command = [str(self._binaries / "psql"), "-XtAwq", "-h", "127.0.0.1", "-p", str(self.port), "-U", user]
+        done = subprocess.run(  # noqa: S603
             [*command, "-d", "postgres", "-c", statement],
             env={"PGPASSWORD": password, "PATH": os.environ["PATH"]},
             capture_output=True,
             text=True,
             timeout=30,
+            check=False,
         )
-        if done.returncode != 0:
-            assert "password authentication failed" in done.stderr, done.stderr
-            return None
-        return done.stdout.strip()
+        if done.returncode == 0:
+            return done.stdout.strip()
+        if "password authentication failed" not in done.stderr:
+            raise NoPostgreSQL(done.stderr)
+        return None
 
     def make_user(self, name: str) -> None:
-        assert self.answer(ADMIN, self.admin_password, f"create role {name} login password 'none yet'") is not None
+        """One that can log in once Vault has given it a password."""
+        self.run_as_admin(f"create role {name} login password 'none yet'")
+
+    def run_as_admin(self, statement: str) -> str:
+        """What the statement gives. Raises: NoPostgreSQL."""
+        told = self.answer(ADMIN, self.admin_password, statement)
+        if told is None:
+            raise NoPostgreSQL("the admin's login was refused")
+        return told
 
     def _start(self) -> None:
         password_file, data = self._folder / "password", self._folder / "data"
@@ -74,27 +88,29 @@ class PostgreSQL:
             for path in (self._folder, password_file):
                 shutil.chown(path, self._user)
         options = ["--username", ADMIN, "--pwfile", str(password_file), "--auth", "scram-sha-256"]
-        made = subprocess.run(
+        made = subprocess.run(  # noqa: S603
             [
                 *self._as_user(),
-                self._binaries / "initdb",
+                str(self._binaries / "initdb"),
                 "--no-sync",
                 "--no-locale",
                 "-E",
                 "UTF8",
                 *options,
                 "-D",
-                data,
+                str(data),
             ],
             cwd=self._folder,
             capture_output=True,
             text=True,
             timeout=120,
+            check=False,
         )
-        assert made.returncode == 0, made.stderr
+        if made.returncode != 0:
+            raise NoPostgreSQL(made.stderr)
         command = [*self._as_user(), str(self._binaries / "postgres"), "-D", str(data), "-p", str(self.port), "-F"]
         command += ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self._folder}"]
-        self._server = Child("postgres", command, {"PATH": os.environ["PATH"]}, self._folder / "server.log")
+        self._server = Child("postgres", command, {"PATH": os.environ["PATH"]}, self.log)
         self._wait(self._server)
 
     def _as_user(self) -> list[str]:
@@ -104,10 +120,10 @@ class PostgreSQL:
 
     def _wait(self, server: Child) -> None:
         ends_at = time.monotonic() + START_SECONDS
-        ready = [self._binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        while subprocess.run(ready, timeout=30, check=False).returncode != 0:
-            assert server.is_running(), server.epitaph()
-            assert time.monotonic() < ends_at, "PostgreSQL does not come up"
+        ready = [str(self._binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        while subprocess.run(ready, timeout=30, check=False).returncode != 0:  # noqa: S603
+            if not server.is_running() or time.monotonic() > ends_at:
+                raise NoPostgreSQL(f"it does not come up {server.epitaph()}")
             time.sleep(0.1)
 
 

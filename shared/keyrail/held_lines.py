@@ -1,0 +1,48 @@
+"""Lines that may wait a moment, written together: one system call a request costs a server of threads more than a
+decision on a key does, since each lets another thread take the interpreter."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+HELD_SECONDS = 0.05  # what a process that is killed may lose
+_MOST_LINES = 1000  # then whoever logs writes them
+
+
+class HeldLines:
+    """`write` is called with whole lines, in their order. From the first line on there is a thread that calls it."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._lines: deque[str] = deque()
+        self._waiting = threading.Event()
+        self._writing = threading.Lock()  # else a later line could overtake
+        self._thread: threading.Thread | None = None
+
+    def add(self, line: str) -> None:
+        self._lines.append(line)
+        if not self._waiting.is_set():
+            self._waiting.set()
+            self._start()
+        if len(self._lines) > _MOST_LINES:
+            self.flush()
+
+    def flush(self) -> None:
+        with self._writing:
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            if lines:
+                self._write("".join(lines))
+
+    def _start(self) -> None:
+        with self._writing:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._flush_forever, name="keyrail-lines", daemon=True)
+                self._thread.start()
+
+    def _flush_forever(self) -> None:
+        while True:
+            self._waiting.wait()
+            time.sleep(HELD_SECONDS)
+            self._waiting.clear()  # before flushing: a line that comes from here on sets it again
+            self.flush()
