@@ -1,6 +1,6 @@
 # Everything a contributor types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo run example test check lint types fmt bench soak docs manifests proto clean
+.PHONY: help demo run example test check lint types fmt bench soak docs manifests proto dist clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -57,6 +57,9 @@ manifests: $(INSTALLED) ## write anew what in infra/ follows from functions/
 
 proto: $(INSTALLED) ## write the gRPC code in shared/keyrail anew from proto/
 	$(BIN)/python -m keyrail.dev.proto
+
+dist: $(INSTALLED) ## write what is deployed to dist/: a source for Google Cloud and zips for AWS Lambda, a function each
+	$(BIN)/python -m keyrail.dev.dist
 
 clean: ## remove the environment, caches, and the keys of make run
 	rm -rf $(VENV) .keyrail dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
