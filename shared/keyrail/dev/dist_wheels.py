@@ -34,15 +34,25 @@ def download(
 ) -> dict[str, list[Path]]:
     """By name: one wheel, or one for each Python. Raises: CalledProcessError, also on a wrong hash; NotPinned."""
     folder.mkdir(parents=True)
-    requirements = folder / "requirements.txt"
-    requirements.write_text("".join(pins[name] for name in names))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "download", "--no-deps"]
+    platforms = [word for platform in _PLATFORMS for word in ("--platform", f"{platform}_{machine}")]
+    pinned = ["--only-binary", ":all:", "--require-hashes", "--dest", str(folder)]
+    found: dict[str, list[Path]] = {}
     for python in pythons:
+        requirements = folder / "requirements.txt"
+        requirements.write_text("".join(pins[name] for name in names if not _suits_every_python(found.get(name, []))))
         abi = f"cp{python.replace('.', '')}"
         target = ["--python-version", python, "--implementation", "cp", "--abi", abi, "--abi", "abi3", "--abi", "none"]
-        platforms = [word for platform in _PLATFORMS for word in ("--platform", f"{platform}_{machine}")]
-        pinned = ["--only-binary", ":all:", "--require-hashes", "-r", str(requirements)]
-        subprocess.run([*pip, "--dest", str(folder), *target, *platforms, *pinned], check=True)
+        subprocess.run([*pip, *pinned, *target, *platforms, "-r", str(requirements)], check=True)
+        found = _by_name(folder)
+    return found
+
+
+def _suits_every_python(wheels: list[Path]) -> bool:
+    return any(wheel.name.endswith("-none-any.whl") for wheel in wheels)
+
+
+def _by_name(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for wheel in sorted(folder.glob("*.whl")):
         found.setdefault(parse_wheel_filename(wheel.name)[0], []).append(wheel)
