@@ -1,6 +1,6 @@
 # Everything a contributor types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo run example test check lint types fmt bench soak docs manifests proto clean
+.PHONY: help demo run example test check lint types fmt bench soak docs manifests proto dist clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -42,9 +42,11 @@ fmt: $(INSTALLED) ## put the code into its one format
 	$(BIN)/ruff check --fix
 
 bench: $(INSTALLED) ## speed and memory, as ratios measured side by side
+	@tests/install-debian-packages
 	$(BIN)/python -m bench
 
-soak: $(INSTALLED) ## what must hold for long, while processes are killed; most of an hour
+soak: $(INSTALLED) ## what must hold for long, while processes are killed; an hour
+	@tests/install-debian-packages
 	$(BIN)/python -m soak
 
 docs: $(INSTALLED) ## write docs/openapi.yaml anew from the operations
@@ -55,6 +57,9 @@ manifests: $(INSTALLED) ## write anew what in infra/ follows from functions/
 
 proto: $(INSTALLED) ## write the gRPC code in shared/keyrail anew from proto/
 	$(BIN)/python -m keyrail.dev.proto
+
+dist: $(INSTALLED) ## write what is deployed to dist/: a source for Google Cloud and zips for AWS Lambda, a function each
+	$(BIN)/python -m keyrail.dev.dist
 
 clean: ## remove the environment, caches, and the keys of make run
 	rm -rf $(VENV) .keyrail dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

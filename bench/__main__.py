@@ -7,7 +7,19 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import cold_start, decision, gateways, growth, machine, memory, over_grpc, traces, vault_requests, warm
+from bench import (
+    cold_start,
+    decision,
+    gateways,
+    growth,
+    machine,
+    memory,
+    on_lambda,
+    over_grpc,
+    traces,
+    vault_requests,
+    warm,
+)
 from bench.figures import Section, table
 from bench.options import Options
 
@@ -21,6 +33,7 @@ SECTIONS: dict[str, Callable[[Options], Section]] = {
     "grpc": over_grpc.measure,
     "traces": traces.measure,
     "gateways": gateways.measure,
+    "lambda": on_lambda.measure,
 }
 
 

@@ -72,9 +72,10 @@ class Guard:
 
     def require(self, scope: str, context: grpc.ServicerContext) -> None:
         """Ends the call unless its metadata has such a key; fails closed where Keyrail can't say."""
-        sent = dict(context.invocation_metadata()).get("authorization", "")
+        sent = dict(context.invocation_metadata())
+        key = str(sent.get("authorization", "")).removeprefix("Bearer ") or str(sent.get("x-api-key", ""))
         try:
-            verdict = self._keyrail.verdict(str(sent).removeprefix("Bearer "), scope)
+            verdict = self._keyrail.verdict(key, scope)
         except grpc.RpcError:
             context.abort(grpc.StatusCode.UNAVAILABLE, "Keyrail does not answer")
         if verdict == "INSUFFICIENT_SCOPE":

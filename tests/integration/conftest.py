@@ -6,6 +6,7 @@ import pytest
 from canary import Canary
 from deployed import ALL, Deployment, look_through_logs
 from dev_process import Running
+from lambda_world import Zips, make_zips
 from rotating import OTHERS, ROTATOR, Rotations
 
 from keyrail.dev.openbao import OpenBao
@@ -56,6 +57,11 @@ def rotations(openbao: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPat
         yield Rotations(made)
     finally:
         made.stop()
+
+
+@pytest.fixture(scope="session")
+def zips(tmp_path_factory: pytest.TempPathFactory) -> Zips:
+    return make_zips(tmp_path_factory.mktemp("zips"))
 
 
 @pytest.fixture(scope="module")

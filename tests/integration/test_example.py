@@ -67,6 +67,7 @@ class Witness:
         self._at_the_gateway(pipeline)
         self._behind_it(pipeline)
         self._secrets(pipeline, rotations)
+        self._what_falls(pipeline)
 
     def _replaced(self, pipeline: Pipeline, rotations: Rotations) -> None:
         api = pipeline.administrator.api
@@ -98,6 +99,13 @@ class Witness:
                 self.tried[f"{name}, no TLS"] = answer(channel, rpc, reader)
             with grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, pair, pair), options) as channel:
                 self.tried[f"{name}, a certificate"] = [answer(channel, rpc, key) for key in (reader, "")]
+
+    def _what_falls(self, pipeline: Pipeline) -> None:
+        key = pipeline.client_key_file.read_text()
+        pipeline.postgres.__exit__()
+        self.tried["without the database"] = [status_of(pipeline, path, key) for path in ("/infer/1", "/data/1")]
+        pipeline.keyrail.stop()
+        self.tried["without Keyrail"] = [status_of(pipeline, path, key) for path in ("/infer/1", "/data/1")]
 
     def _reader(self, pipeline: Pipeline) -> str:
         key = str(pipeline.administrator.key("reader", "data:read")["key"])
@@ -183,6 +191,11 @@ def test_nothing_is_served_without_a_certificate(shown: Shown, service: str) -> 
 def test_a_service_asks_again_what_the_gateway_has_asked(shown: Shown) -> None:
     assert shown.tried["data, a certificate"] == ["setosa", "UNAUTHENTICATED"]
     assert shown.tried["inference, a certificate"] == ["PERMISSION_DENIED", "UNAUTHENTICATED"]
+
+
+def test_what_can_not_be_answered_is_503(shown: Shown) -> None:
+    assert shown.tried["without the database"] == [503, 503]
+    assert shown.tried["without Keyrail"] == [503, 503]
 
 
 def test_no_secret_is_in_a_log_or_in_the_list_of_processes(shown: Shown) -> None:

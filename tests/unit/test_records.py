@@ -8,7 +8,6 @@ import pytest
 from builders import NOW, SECOND, TICK, digest, generation, record, stored, tombstone
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from keyrail.domain.records import (
     Context,
@@ -25,6 +24,7 @@ from keyrail.domain.records import (
     is_early,
     is_expired,
 )
+from keyrail.domain.stored_form import Malformed
 
 TEXT = st.text(max_size=20)
 INSTANTS = st.datetimes(timezones=st.just(UTC))
@@ -152,7 +152,7 @@ def test_an_offset_other_than_utc_is_the_same_instant() -> None:
     ids=str,
 )
 def test_a_document_of_another_shape_is_no_record(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(Malformed):
         decode_record(encode(record()) | changes)
 
 
@@ -172,7 +172,7 @@ def test_a_document_of_another_shape_is_no_record(changes: dict[str, Any]) -> No
 def test_a_document_of_another_shape_is_no_generation(changes: dict[str, Any]) -> None:
     written = encode(record())
     written["generations"][0] |= changes
-    with pytest.raises(ValidationError):
+    with pytest.raises(Malformed):
         decode_record(written)
 
 
@@ -180,21 +180,21 @@ def test_a_document_of_another_shape_is_no_generation(changes: dict[str, Any]) -
 def test_a_record_lacks_no_part(missing: str) -> None:
     written = encode(record())
     del written[missing]
-    with pytest.raises(ValidationError):
+    with pytest.raises(Malformed):
         decode_record(written)
 
 
 @pytest.mark.parametrize("document", [None, [], "", 1, {}, {"data": None}], ids=repr)
 def test_something_else_is_neither_record_nor_tombstone(document: object) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(Malformed):
         decode_record(document)
-    with pytest.raises(ValidationError):
+    with pytest.raises(Malformed):
         decode_tombstone(document)
 
 
 @pytest.mark.parametrize("changes", [{"surprise": 1}, {"revoked_at": "2030-01-31T12:00:00"}, {"reason": None}], ids=str)
 def test_a_document_of_another_shape_is_no_tombstone(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(Malformed):
         decode_tombstone(encode(tombstone()) | changes)
 
 

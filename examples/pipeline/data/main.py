@@ -4,18 +4,18 @@ python -m data.main <listen on> <Keyrail's address> <folder of the agent's files
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import grpc
 import pipeline_pb2
 import pipeline_pb2_grpc
-from psycopg import Connection
+from psycopg import Connection, OperationalError
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
-from keyrail_client import Keyrail
+from keyrail_client import SECONDS, Keyrail
 from mtls import Guard, Peer, Tls, serve_until_stopped
 
 CONFIG = "databases/flowers"
@@ -29,17 +29,22 @@ class Data(pipeline_pb2_grpc.DataServicer):
 
     def GetFlower(self, request: Any, context: grpc.ServicerContext) -> Any:
         self._guard.require("data:read", context)
-        with self._pool.connection() as connection:
-            found = connection.execute("select * from flowers where id = %s", [request.id]).fetchone()
-        if found is None:
+        found = self._flowers(context, "select * from flowers where id = %s", [request.id])
+        if not found:
             context.abort(grpc.StatusCode.NOT_FOUND, "no such flower")
-        return pipeline_pb2.Flower(**found)
+        return found[0]
 
     def ListFlowers(self, _request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         self._guard.require("data:read", context)
-        with self._pool.connection() as connection:
-            rows = connection.execute("select * from flowers order by id").fetchall()
-        return (pipeline_pb2.Flower(**row) for row in rows)
+        return iter(self._flowers(context, "select * from flowers order by id"))
+
+    def _flowers(self, context: grpc.ServicerContext, query: LiteralString, values: Sequence[int] = ()) -> list[Any]:
+        try:
+            with self._pool.connection(SECONDS) as connection:
+                rows = connection.execute(query, values).fetchall()
+        except OperationalError:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the database does not answer")
+        return [pipeline_pb2.Flower(**row) for row in rows]
 
 
 def pool_of(keyrail: Keyrail) -> ConnectionPool[Connection[dict[str, Any]]]:

@@ -62,10 +62,10 @@ class Inference(pipeline_pb2_grpc.InferenceServicer):
         self._guard.require("ml:infer", context)
         try:
             flower = self._flowers.get(request.id)
-        except Refused:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "the data service refuses the inference service")
-        except grpc.RpcError as error:
-            context.abort(error.code(), error.details() or "")
+        except (Refused, grpc.RpcError) as error:
+            if isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.NOT_FOUND:
+                context.abort(grpc.StatusCode.NOT_FOUND, "no such flower")
+            context.abort(grpc.StatusCode.UNAVAILABLE, "no data right now")  # nothing that the caller did
         species, probability = self._model.guess(measures_of(flower))
         return pipeline_pb2.Guess(species=species, probability=probability)
 

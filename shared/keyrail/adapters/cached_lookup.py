@@ -6,7 +6,7 @@
                     │ no           │ no: read it now; not for max_stale: │ no
                     └──────────────┴───────── read through ──────────────┘
 
-An entry in use is read anew before its TTL ends; where that fails it is believed until then.
+An entry in use is read anew before its TTL ends, behind the requests' back; where that fails it is believed until then.
 Three bounds, each on its own enough: the feed (about a second), `max_stale_seconds` without a feed, and the TTL.
 """
 
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from keyrail.adapters.refresher import Refresher
 from keyrail.domain.digest import Peppers
 from keyrail.domain.errors import KeyrailError
 from keyrail.domain.roles import Roles
@@ -74,6 +75,7 @@ class CachedLookup:
         self._inline_after = bounds.poll_seconds * (1.25 if bounds.background else 1.0)
         self._retry_after = self._inline_after if bounds.background else bounds.poll_seconds / 2
         self._poller: threading.Thread | None = None
+        self._refresher = Refresher()
 
     def find(self, key_id: str, *, anew: bool = False) -> Found:
         ttl, load = self._bounds.ttl_seconds, lambda: self._keys.find(key_id)
@@ -96,6 +98,9 @@ class CachedLookup:
         if entry is None:
             return self._read_through(name, ttl_seconds, load), False
         if self._is_to_be_refreshed(entry, ttl_seconds):
+            if self._bounds.background:
+                self._refresher.add(name, lambda: self._read_through(name, ttl_seconds, load))
+                return entry.value, True
             try:
                 return self._read_through(name, ttl_seconds, load), False
             except KeyrailError:

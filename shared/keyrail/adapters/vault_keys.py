@@ -6,8 +6,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from keyrail.adapters.vault_paths import (
     RECORD_SHARD,
     RECORDS,
@@ -26,6 +24,7 @@ from keyrail.adapters.vault_session import VaultSession
 from keyrail.domain.errors import Unavailable
 from keyrail.domain.key_format import KEY_ID
 from keyrail.domain.records import KeyRecord, StoredKey, Tombstone, decode_record, decode_tombstone, encode
+from keyrail.domain.stored_form import Malformed
 from keyrail.ports import Page
 
 T = TypeVar("T", KeyRecord, Tombstone)
@@ -116,8 +115,8 @@ def _is_shard(name: str) -> bool:
 def _decoded(data: dict[str, Any], decode: Callable[[object], T], path: SecretPath, key_id: str) -> T:
     try:
         value = decode(data)
-    except ValidationError as exc:  # its text holds the values, so it goes no further
-        raise Unavailable(f"{path} is malformed in {exc.error_count()} places") from None
+    except Malformed as error:
+        raise Unavailable(f"{path} is malformed: {error}") from error
     if value.key_id != key_id:
         raise Unavailable(f"{path} holds another key's document")
     return value

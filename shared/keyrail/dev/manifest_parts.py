@@ -24,6 +24,7 @@ class DeployedFunction:
     timeout_seconds: int
     concurrency: int
     min_instances: int
+    extras: tuple[str, ...]
     version: str
 
     @property

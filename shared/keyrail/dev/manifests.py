@@ -44,7 +44,9 @@ def manifests(functions: Path) -> dict[str, str]:
 
 def _deployed(file: Path) -> DeployedFunction:
     told: dict[str, Any] = yaml.safe_load(file.read_text())
-    return DeployedFunction(**{**told, "routes": tuple(told["routes"])}, version=version("keyrail"))
+    return DeployedFunction(
+        **{**told, "routes": tuple(told["routes"]), "extras": tuple(told["extras"])}, version=version("keyrail")
+    )
 
 
 def _text(documents: Iterable[Manifest]) -> str:

@@ -51,6 +51,7 @@ class PostgreSQL:
             with suppress(ProcessLookupError):
                 os.kill(self._server.pid, signal.SIGINT)  # open connections are ended, too
             self._server.stop()
+            self._server = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def answer(self, user: str, password: str, statement: str = "select current_user") -> str | None:

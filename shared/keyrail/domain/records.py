@@ -5,11 +5,11 @@ Stored form: the JSON of `encode`; unknown fields of a newer schema version are 
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field, StrictInt, TypeAdapter, with_config
-
+from keyrail.domain import stored_form
 from keyrail.domain.digest import DigestScheme
+from keyrail.domain.stored_form import UNLESS
 
 SCHEMA_VERSION = 1
 SYSTEM_TENANT = "system"  # its keys act in every tenant; made by `keyrail bootstrap` only, or by each other
@@ -17,14 +17,7 @@ SYSTEM_TENANT = "system"  # its keys act in every tenant; made by `keyrail boots
 GenerationState = Literal["pending", "current", "retiring", "retired"]
 RotationStep = Literal["staged", "promoted"]
 
-_STRICT: ConfigDict = {"extra": "forbid"}
 
-
-def _is_of_our_own(scheme: DigestScheme) -> bool:
-    return scheme == "key"
-
-
-@with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One secret of a key. One is current. Several are pending only where runners of a rotation were cut off before
@@ -32,16 +25,15 @@ class Generation:
 
     `digest_scheme` is written only where it is not "key": releases that don't know it read every other record."""
 
-    n: StrictInt
+    n: int
     digest: str = field(repr=False)
-    pepper_version: StrictInt
+    pepper_version: int
     state: GenerationState
-    activated_at: AwareDatetime | None = None
-    retire_at: AwareDatetime | None = None
-    digest_scheme: Annotated[DigestScheme, Field(exclude_if=_is_of_our_own)] = "key"
+    activated_at: datetime | None = None
+    retire_at: datetime | None = None
+    digest_scheme: DigestScheme = field(default="key", metadata={UNLESS: "key"})
 
 
-@with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """From where and for whom a key may be used; empty means anywhere, for anyone."""
@@ -50,7 +42,6 @@ class Context:
     audiences: tuple[str, ...] = ()
 
 
-@with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
     """`rotation_id` and `step` speak of the rotation in flight, or of the last one where step is "promoted".
@@ -61,30 +52,28 @@ class Rotation:
     failures              of the rotation in flight, in a row; no tick tries again before `retry_at`
     """
 
-    grace_seconds: StrictInt
-    max_grace_seconds: StrictInt
-    interval_seconds: StrictInt | None = None
-    next_at: AwareDatetime | None = None
+    grace_seconds: int
+    max_grace_seconds: int
+    interval_seconds: int | None = None
+    next_at: datetime | None = None
     sink: str | None = None
     rotation_id: str | None = None
     step: RotationStep | None = None
-    lease_until: AwareDatetime | None = None
-    staged_grace_seconds: StrictInt | None = None
-    silent_seconds: StrictInt | None = None
-    failures: StrictInt = 0
-    retry_at: AwareDatetime | None = None
+    lease_until: datetime | None = None
+    staged_grace_seconds: int | None = None
+    silent_seconds: int | None = None
+    failures: int = 0
+    retry_at: datetime | None = None
 
 
-@with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """At most `requests` in each window of `window_seconds`."""
 
-    requests: StrictInt
-    window_seconds: StrictInt
+    requests: int
+    window_seconds: int
 
 
-@with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
     """`lifetime_seconds` is the life of each generation: a rotation sets `expires_at` anew from it."""
@@ -95,7 +84,7 @@ class KeyRecord:
     prefix: str
     owner: str
     name: str
-    created_at: AwareDatetime
+    created_at: datetime
     created_by: str
     generations: tuple[Generation, ...]
     rotation: Rotation
@@ -103,11 +92,11 @@ class KeyRecord:
     metadata: dict[str, Any] = field(default_factory=dict)
     state: Literal["active", "disabled"] = "active"
     state_reason: str | None = None
-    state_at: AwareDatetime | None = None
+    state_at: datetime | None = None
     state_by: str | None = None
-    not_before: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
-    lifetime_seconds: StrictInt | None = None
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    lifetime_seconds: int | None = None
     scopes: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     context: Context = Context()
@@ -117,13 +106,12 @@ class KeyRecord:
     schema_version: Literal[1] = 1
 
 
-@with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tombstone:
     """A key is revoked once and for all when this exists."""
 
     key_id: str
-    revoked_at: AwareDatetime
+    revoked_at: datetime
     revoked_by: str
     reason: str
 
@@ -155,22 +143,17 @@ def is_early(record: KeyRecord, now: datetime) -> bool:
     return record.not_before is not None and now < record.not_before
 
 
-_KEY_RECORD = TypeAdapter(KeyRecord)
-_TOMBSTONE = TypeAdapter(Tombstone)
-
-
 def encode(value: KeyRecord | Tombstone) -> dict[str, Any]:
     """Plain JSON types."""
-    adapter: TypeAdapter[Any] = _KEY_RECORD if isinstance(value, KeyRecord) else _TOMBSTONE
-    encoded: dict[str, Any] = adapter.dump_python(value, mode="json")
+    encoded: dict[str, Any] = stored_form.encode(value)
     return encoded
 
 
 def decode_record(data: object) -> KeyRecord:
-    """Raises: pydantic.ValidationError on a document that is no record of this schema version."""
-    return _KEY_RECORD.validate_python(data)
+    """Raises: stored_form.Malformed on a document that is no record of this schema version."""
+    return stored_form.decode(KeyRecord, data)
 
 
 def decode_tombstone(data: object) -> Tombstone:
-    """Raises: pydantic.ValidationError."""
-    return _TOMBSTONE.validate_python(data)
+    """Raises: stored_form.Malformed."""
+    return stored_form.decode(Tombstone, data)

@@ -9,8 +9,7 @@ import re
 from urllib.parse import unquote
 
 from keyrail.domain.errors import InvalidArgument
-from keyrail.domain.fields import Request
-from keyrail.operations.validate_key import OPERATION
+from keyrail.operations.validate_key import JUDGING, Questions
 from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id
 from keyrail.triggers import gateway_decision
@@ -28,7 +27,7 @@ class ForwardAuth(HttpFunction):
     """Takes any method, since some gateways pass on the client's, and reads no body: it is not for us."""
 
     def __init__(self) -> None:
-        super().__init__(OPERATION)
+        super().__init__(JUDGING)
         self.path, self.route = PATH, re.compile(re.escape(PATH))
 
     def answered(self, request: HttpRequest, services: Services) -> HttpReply:
@@ -48,6 +47,6 @@ def _gateways_key(request: HttpRequest) -> str | None:
     return request.header(GATEWAY_KEY) or None
 
 
-def _asked(request: HttpRequest) -> Request:
+def _asked(request: HttpRequest) -> Questions:
     presented = {name: text for name in KEY_HEADERS if (text := request.header(name)) is not None}
     return gateway_decision.asked(presented, request.header(CLIENT_ADDRESS), pairs_of_query(request))

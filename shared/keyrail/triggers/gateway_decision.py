@@ -8,12 +8,10 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
 
-from keyrail.domain.decisions import Code
+from keyrail.domain.decisions import Code, Decision
 from keyrail.domain.errors import (
     InvalidArgument,
     KeyrailError,
@@ -22,13 +20,12 @@ from keyrail.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from keyrail.domain.fields import Request
-from keyrail.operations.validate_key import ValidateRequest, Verdict
+from keyrail.operations.validate_key import Questions, told
 from keyrail.telemetry import log
 from keyrail.triggers.dispatch import Outcome
-from keyrail.triggers.headers import credential_of
+from keyrail.triggers.headers import credential_of, retirement_headers
 from keyrail.triggers.problems import problem_body, problem_headers, status_of
-from keyrail.triggers.strict_json import as_request
+from keyrail.triggers.questions import question_of
 
 KEY_HEADERS = ("authorization", "x-api-key")
 MAX_KEY_CHARS = 256  # more is never a key; cut there, it is as malformed
@@ -51,33 +48,35 @@ class GatewayAnswer:
     body: bytes = b""
 
 
-def asked(headers: Mapping[str, str], ip: str | None, configured: Mapping[str, str]) -> Request:
+def asked(headers: Mapping[str, str], ip: str | None, configured: Mapping[str, str]) -> Questions:
     """`headers` in lower case. A setting that is there but empty is wrong too: what it should have asked for is lost.
     Raises: InvalidArgument where the gateway's configuration is wrong."""
     unknown = configured.keys() - _ASKED
     if unknown:
         told = tuple({"field": "(unknown setting)", "problem": "is none of a gateway's"} for _ in unknown)
         raise InvalidArgument("The gateway's configuration is wrong.", code="INVALID_FIELD", fields=told)
-    payload: dict[str, Any] = {"key": _presented(headers), "ip": ip}
-    return as_request(ValidateRequest, payload | dict(configured))
+    key, tenant = _presented(headers), configured.get("tenant")
+    question = question_of(key, configured.get("required_scopes"), ip, configured.get("audience"), tenant)
+    return Questions([question], tenant, is_batch=False)
 
 
 def answer_to(
     outcome: Outcome, correlation_id: str, headers: Iterable[str] = (), *, remove_key: bool = False
 ) -> GatewayAnswer:
-    """Of validate_key's outcome. `headers`: the names of those that the client sent, for a gateway that takes away
+    """Of what validate_key judged. `headers`: the names of those that the client sent, for a gateway that takes away
     what we name."""
     if outcome.error is not None:
         return _refused(_for_the_client(outcome.error), correlation_id)
-    reply: Any = outcome.reply  # a ValidateReply, since no other operation was asked
-    if not reply.valid:
-        return _refused(_error(reply), correlation_id)
+    judged: Any = outcome.reply  # Judged, since no other operation was asked
+    decision: Decision = judged.decisions[0]
+    if not decision:
+        return _refused(_error(decision), correlation_id)
     names = list(headers)
-    told = _identity(reply)
-    removed = [name for name in names if _IDENTITY.match(name) and name.lower() not in told]
+    identity = _identity(decision)
+    removed = [name for name in names if _IDENTITY.match(name) and name.lower() not in identity]
     if remove_key:
         removed += [name for name in names if name.lower().replace("_", "-") in KEY_HEADERS]
-    return GatewayAnswer(200, told, tuple(removed), _sunset(reply))
+    return GatewayAnswer(200, identity, tuple(removed), retirement_headers(*decision.retirement()))
 
 
 def _refused(error: KeyrailError, correlation_id: str) -> GatewayAnswer:
@@ -101,38 +100,29 @@ def _presented(headers: Mapping[str, str]) -> str:
         return _UNREADABLE
 
 
-def _error(verdict: Verdict) -> KeyrailError:
-    match verdict.code:
+def _error(decision: Decision) -> KeyrailError:
+    match decision.code:
         case Code.CONTEXT_DENIED:
-            return PermissionDenied("Your key may not be used from here.", code=verdict.code)
+            return PermissionDenied("Your key may not be used from here.", code=decision.code)
         case Code.INSUFFICIENT_SCOPE:
-            return PermissionDenied("Your key lacks a scope that this needs.", code=verdict.code)
+            return PermissionDenied("Your key lacks a scope that this needs.", code=decision.code)
         case Code.RATE_LIMITED | Code.QUOTA_EXCEEDED:
-            limited = RateLimited("Your key's limit is used up.", retry_after_seconds=verdict.retry_after_seconds or 1)
-            limited.code = verdict.code
+            limited = RateLimited("Your key's limit is used up.", retry_after_seconds=decision.retry_after_seconds or 1)
+            limited.code = decision.code
             return limited
         case Code.MISSING:
             text = "Send your key as Authorization: Bearer <key> or X-API-Key."
-            return Unauthenticated(text, code=verdict.code)
-    return Unauthenticated("Your key was refused.", code=verdict.code)
+            return Unauthenticated(text, code=decision.code)
+    return Unauthenticated("Your key was refused.", code=decision.code)
 
 
-def _identity(verdict: Verdict) -> dict[str, str]:
+def _identity(decision: Decision) -> dict[str, str]:
     """Set on every request that passes; what is beyond visible ASCII is percent-encoded, as in a URL."""
+    fields = told(decision)
     return {
-        "x-keyrail-key-id": verdict.key_id or "",
-        "x-keyrail-generation": str(verdict.generation or ""),
-        "x-keyrail-tenant": verdict.tenant or "",
-        "x-keyrail-principal": quote(verdict.principal or "", safe=_IN_A_HEADER),
-        "x-keyrail-scopes": " ".join(verdict.scopes or ()),
+        "x-keyrail-key-id": fields["key_id"],
+        "x-keyrail-generation": str(fields["generation"]),
+        "x-keyrail-tenant": fields["tenant"],
+        "x-keyrail-principal": quote(fields["principal"], safe=_IN_A_HEADER),
+        "x-keyrail-scopes": " ".join(fields["scopes"]),
     }
-
-
-def _sunset(verdict: Verdict) -> dict[str, str]:
-    """Deprecation (RFC 9745) and Sunset (RFC 8594), where the key's holder should pick up the new one."""
-    if verdict.sunset_at is None:
-        return {}
-    headers = {"Sunset": format_datetime(verdict.sunset_at.astimezone(UTC), usegmt=True)}
-    if verdict.deprecated_at is not None:
-        headers["Deprecation"] = f"@{int(verdict.deprecated_at.timestamp())}"
-    return headers

@@ -10,7 +10,7 @@ import grpc
 from google.rpc import code_pb2
 
 from keyrail.envoy import auth_pb2, core_pb2
-from keyrail.operations.validate_key import OPERATION
+from keyrail.operations.validate_key import JUDGING
 from keyrail.triggers import gateway_decision
 from keyrail.triggers.gateway_decision import GatewayAnswer
 from keyrail.triggers.grpc_api import Handlers
@@ -37,7 +37,7 @@ class Check:
         ip = attributes.source.address.socket_address.address or None
         head = Head(context, self._serving, f"{SERVICE}/Check", _trace_of(headers))
         outcome = head.ask(
-            OPERATION,
+            JUDGING,
             lambda: gateway_decision.asked(headers, ip, configured),
             self._serving.services,
             replies_with_errors=True,

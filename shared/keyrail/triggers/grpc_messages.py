@@ -35,14 +35,14 @@ def decoded(kind: type[Message], data: bytes) -> Any:
     except DecodeError as error:
         raise InvalidArgument(f"This is no {kind.DESCRIPTOR.name}.", code="MALFORMED_REQUEST") from error
     if len(UnknownFieldSet(message)):
-        raise _wrong("(unknown field)", "is not known to this server")
+        raise unknown_field()
     return message
 
 
 def fields_of(message: Message, depth_left: int = MAX_DEPTH) -> dict[str, Any]:
     """What is set in it, as a request model takes it. Raises: InvalidArgument."""
     if len(UnknownFieldSet(message)):
-        raise _wrong("(unknown field)", "is not known to this server")
+        raise unknown_field()
     found = {field.name: _read(field, value, depth_left) for field, value in message.ListFields() if field.name != MASK}
     if MASK in message.DESCRIPTOR.fields_by_name:
         for name in getattr(message, MASK).paths:
@@ -94,6 +94,10 @@ def _empty(field: Any) -> Any:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return {}
     return [] if field.is_repeated else None
+
+
+def unknown_field() -> InvalidArgument:
+    return _wrong("(unknown field)", "is not known to this server")
 
 
 def _wrong(field: str, problem: str) -> InvalidArgument:

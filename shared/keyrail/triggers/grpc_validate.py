@@ -1,7 +1,6 @@
 """Validation by gRPC: one key, a batch, a stream. Written by hand, since it is called for every request there is."""
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -12,7 +11,6 @@ from keyrail.domain.errors import InvalidArgument, KeyrailError, RateLimited, Un
 from keyrail.operations.validate_key import (
     JUDGING,
     MAX_BATCH,
-    MAX_KEY_CHARS,
     Judged,
     Question,
     Questions,
@@ -23,7 +21,8 @@ from keyrail.operations.validate_key import (
 from keyrail.triggers.dispatch import Outcome
 from keyrail.triggers.grpc_calls import Head, Serving, Unary
 from keyrail.triggers.grpc_errors import abort
-from keyrail.triggers.grpc_messages import decoded, fields_of, put_struct, put_time
+from keyrail.triggers.grpc_messages import decoded, fields_of, put_struct, put_time, unknown_field
+from keyrail.triggers.questions import question_of
 from keyrail.triggers.strict_json import as_request
 from keyrail.v1 import keys_pb2
 
@@ -45,28 +44,22 @@ def rpcs(serving: Serving, service: str) -> dict[str, "grpc.RpcMethodHandler[Any
 
 def _parsed(data: bytes) -> Questions:
     message = decoded(keys_pb2.ValidateKeyRequest, data)
-    return _asked(message, _text(message, "tenant"))
+    tenant = _text(message, "tenant")
+    return Questions([_question(message, tenant)], tenant, is_batch=False)
 
 
 def _parsed_batch(data: bytes) -> Questions:
+    """What is wrong in it is told by the model, which knows where it stands."""
     message = decoded(keys_pb2.BatchValidateRequest, data)
     tenant = _text(message, "tenant")
-    if 0 < len(message.batch) <= MAX_BATCH:
-        asked = [question for each in message.batch if (question := _question(each, tenant)) is not None]
-        if len(asked) == len(message.batch):
-            return Questions(asked, tenant, is_batch=True)
+    try:
+        asked = [_question(each, tenant) for each in message.batch]
+    except InvalidArgument:
+        asked = []
+    if 0 < len(asked) <= MAX_BATCH:
+        return Questions(asked, tenant, is_batch=True)
     payload: dict[str, Any] = {"batch": [{"key": "", **fields_of(each)} for each in message.batch]}
-    request: Any = as_request(ValidateRequest, payload | ({} if tenant is None else {"tenant": tenant}))
-    return questions_of(request)
-
-
-def _asked(presented: Any, tenant: str | None) -> Questions:
-    """One."""
-    question = _question(presented, tenant)
-    if question is not None:
-        return Questions([question], tenant, is_batch=False)
-    payload = {"key": "", **fields_of(presented)} | ({} if tenant is None else {"tenant": tenant})
-    request: Any = as_request(ValidateRequest, payload)
+    request: Any = as_request(ValidateRequest, payload if tenant is None else payload | {"tenant": tenant})
     return questions_of(request)
 
 
@@ -119,7 +112,8 @@ class _Question:
         if len(self._message.id) > _MAX_ID_CHARS:
             told = ({"field": "id", "problem": f"has more than {_MAX_ID_CHARS} characters"},)
             raise InvalidArgument("Some fields are wrong; see errors.", code="INVALID_FIELD", fields=told)
-        return _asked(self._message.presented, _text(self._message, "tenant"))
+        tenant = _text(self._message, "tenant")
+        return Questions([_question(self._message.presented, tenant)], tenant, is_batch=False)
 
     def answer(self, outcome: Outcome) -> bytes:
         judged: Any = outcome.reply
@@ -131,25 +125,12 @@ class _Question:
         return response.SerializeToString()
 
 
-def _question(presented: Any, tenant: str | None) -> Question | None:
-    """None where it is to be refused."""
-    key, scopes, ip = presented.key, _text(presented, "required_scopes"), _text(presented, "ip")
-    if len(key) > MAX_KEY_CHARS or len(UnknownFieldSet(presented)):
-        return None
-    try:
-        need = _need(scopes, ip, _text(presented, "audience"), tenant)
-    except InvalidArgument:
-        return None
-    return Question(key, need.scopes, need.ip, need.audience)
-
-
-@lru_cache(maxsize=4096)
-def _need(scopes: str | None, ip: str | None, audience: str | None, tenant: str | None) -> Question:
-    """Remembered, since the same is asked of many keys; what is wrong is not. Raises: InvalidArgument."""
-    given = {"required_scopes": scopes, "ip": ip, "audience": audience, "tenant": tenant}
-    payload = {"key": "", **{name: value for name, value in given.items() if value is not None}}
-    request: Any = as_request(ValidateRequest, payload)
-    return questions_of(request).asked[0]
+def _question(presented: Any, tenant: str | None) -> Question:
+    """Raises: InvalidArgument."""
+    if len(UnknownFieldSet(presented)):
+        raise unknown_field()
+    asked = _text(presented, "required_scopes"), _text(presented, "ip"), _text(presented, "audience")
+    return question_of(presented.key, *asked, tenant)
 
 
 def _text(message: Any, name: str) -> str | None:

@@ -35,6 +35,10 @@ def sunset_headers(outcome: Outcome) -> dict[str, str]:
     deprecated_at, sunset_at = _retirement_of_reply(outcome.reply)
     if sunset_at is None and outcome.caller_decision is not None:
         deprecated_at, sunset_at = outcome.caller_decision.retirement()
+    return retirement_headers(deprecated_at, sunset_at)
+
+
+def retirement_headers(deprecated_at: datetime | None, sunset_at: datetime | None) -> dict[str, str]:
     if sunset_at is None:
         return {}
     headers = {"Sunset": format_datetime(sunset_at.astimezone(UTC), usegmt=True)}

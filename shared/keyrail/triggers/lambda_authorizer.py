@@ -11,9 +11,8 @@ from typing import Any
 
 from keyrail.domain.access import Principal
 from keyrail.domain.errors import Internal, InvalidArgument
-from keyrail.domain.fields import Request
 from keyrail.domain.records import SYSTEM_TENANT
-from keyrail.operations.validate_key import OPERATION, SCOPE
+from keyrail.operations.validate_key import JUDGING, SCOPE, Questions
 from keyrail.settings import Settings, load_settings
 from keyrail.telemetry import choose_correlation_id
 from keyrail.triggers import gateway_decision
@@ -54,7 +53,7 @@ def authorize(served: Served, event: dict[str, Any], context: Any) -> dict[str, 
         raise AuthorizerFailed(error.code) from error
     chosen = choose_correlation_id(header("traceparent"), header("x-correlation-id"))
     call = Call(chosen, lambda: None, None, lambda: _asked(event, header), _GATEWAY)
-    answer = gateway_decision.answer_to(served.outcome(OPERATION, call), chosen)
+    answer = gateway_decision.answer_to(served.outcome(JUDGING, call), chosen)
     if answer.status >= 500:
         raise AuthorizerFailed("UNAVAILABLE")
     if event.get("version") == "2.0" and _settings().authorizer_response == "simple":
@@ -77,7 +76,7 @@ def _arn(event: dict[str, Any]) -> str:
     return arn
 
 
-def _asked(event: dict[str, Any], header: Header) -> Request:
+def _asked(event: dict[str, Any], header: Header) -> Questions:
     presented = {name: text for name in KEY_HEADERS if (text := header(name)) is not None}
     ip = ip_of(part(event, "requestContext", dict, {}), header)
     return gateway_decision.asked(presented, ip, _needs(event))
