@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from keyrail.adapters.dynamodb_layout import AFTER_ALL, BEFORE_ALL, SHARDS, due_pk, due_position, due_shard
-from keyrail.adapters.dynamodb_table import Conflict, DynamoTable
+from keyrail.adapters.dynamodb_table import ConditionFailed, DynamoTable
 from keyrail.domain.key_format import KEY_ID
 from keyrail.rotation_ports import DueEntry
 
@@ -31,7 +31,7 @@ class DynamoDueIndex:
         }
         try:
             self._table.write("put_item", Item=item, ConditionExpression="attribute_not_exists(pk)")
-        except Conflict:
+        except ConditionFailed:
             return False
         return True
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keyrail.adapters.dynamodb_layout import FEED_PK
-from keyrail.adapters.dynamodb_table import Conflict, DynamoTable, Item
+from keyrail.adapters.dynamodb_table import ConditionFailed, DynamoTable, Item
 from keyrail.domain.errors import DeadlineExceeded, Unavailable
 from keyrail.ports import FEED_RING_SIZE, FeedHead
 
@@ -34,7 +34,7 @@ class DynamoChangeFeed:
         for _ in range(TRIES):
             try:
                 self._append(name)
-            except Conflict:
+            except ConditionFailed:
                 _unless_lost(self._cut)
             except DeadlineExceeded:
                 continue
@@ -70,7 +70,7 @@ def _unless_lost(cut: Callable[[], Any]) -> None:
     """Somebody else has cut it, or nobody knows: the next try to append will tell."""
     try:
         cut()
-    except (Conflict, DeadlineExceeded):
+    except (ConditionFailed, DeadlineExceeded):
         return
 
 

@@ -23,7 +23,7 @@ from keyrail.adapters.dynamodb_layout import (
     record_pk,
     tombstone_pk,
 )
-from keyrail.adapters.dynamodb_table import Conflict, DynamoTable, Item
+from keyrail.adapters.dynamodb_table import ConditionFailed, DynamoTable, Item
 from keyrail.domain.errors import DeadlineExceeded, Unavailable
 from keyrail.domain.records import KeyRecord, StoredKey, Tombstone, decode_record, decode_tombstone, encode
 from keyrail.ports import Page
@@ -61,7 +61,7 @@ class DynamoKeyStore:
         }
         try:
             self._table.write("put_item", Item=item, ConditionExpression=_IS_NEW)
-        except Conflict:
+        except ConditionFailed:
             return False
         except DeadlineExceeded as unknown:
             return self._standing(record.key_id, unknown).record == record
@@ -77,7 +77,7 @@ class DynamoKeyStore:
                 ConditionExpression="version = :version",
                 ExpressionAttributeValues={**changed, ":version": {"N": str(version)}},
             )
-        except Conflict:
+        except ConditionFailed:
             return None
         except DeadlineExceeded as unknown:
             standing = self._standing(record.key_id, unknown)
@@ -95,10 +95,10 @@ class DynamoKeyStore:
                 ConditionExpression=_IS_NEW,
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-        except Conflict as conflict:
-            if conflict.standing is None:
+        except ConditionFailed as failed:
+            if failed.standing is None:
                 raise Unavailable("DynamoDB did not say which tombstone stands") from None
-            return _decoded(conflict.standing, decode_tombstone, tombstone.key_id)
+            return _decoded(failed.standing, decode_tombstone, tombstone.key_id)
         except DeadlineExceeded:
             standing = self._table.read_items([pk]).get(pk)
             if standing is None:
@@ -140,7 +140,7 @@ class DynamoKeyStore:
                 ExpressionAttributeNames={"#shard": "shard", "#position": "position"},
                 ExpressionAttributeValues={":position": {"S": index_position(tenant, key_id)}},
             )
-        except Conflict:
+        except ConditionFailed:
             return  # it was not there
 
     def _in_order(

@@ -42,7 +42,7 @@ class _Fault(Exception):
         self.was_done, self.may_pass = was_done, may_pass
 
 
-class Conflict(Exception):
+class ConditionFailed(Exception):
     """The condition of a write did not hold. `standing` is the item, where the request asked for it."""
 
     def __init__(self, standing: Item | None) -> None:
@@ -92,7 +92,7 @@ class DynamoTable:
             request["ExclusiveStartKey"] = reply["LastEvaluatedKey"]
 
     def write(self, action: str, **request: Any) -> dict[str, Any]:
-        """Raises: Conflict, Unavailable; DeadlineExceeded where nobody knows what became of it."""
+        """Raises: ConditionFailed, Unavailable; DeadlineExceeded where nobody knows what became of it."""
         return self._tried(action, {"TableName": self.name, **request}, is_write=True)
 
     def client(self) -> Any:
@@ -133,7 +133,7 @@ class DynamoTable:
         raise AssertionError  # the last try returns or raises
 
     def _once(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Raises: _Fault, Conflict."""
+        """Raises: _Fault, ConditionFailed."""
         from botocore import exceptions
 
         try:
@@ -158,10 +158,10 @@ class DynamoTable:
             raise _Fault(type(error).__name__, was_done=False, may_pass=False) from None
 
 
-def _meaning(response: dict[str, Any]) -> _Fault | Conflict:
+def _meaning(response: dict[str, Any]) -> _Fault | ConditionFailed:
     code, status = response["Error"].get("Code", ""), response["ResponseMetadata"].get("HTTPStatusCode", 0)
     if code == "ConditionalCheckFailedException":
-        return Conflict(response.get("Item"))
+        return ConditionFailed(response.get("Item"))
     if code in _BUSY:
         return _Fault(code, was_done=False)
     if status >= 500:
