@@ -10,6 +10,7 @@ from collections.abc import Callable
 from bench import (
     cold_start,
     decision,
+    dynamodb,
     gateways,
     growth,
     machine,
@@ -34,6 +35,7 @@ SECTIONS: dict[str, Callable[[Options], Section]] = {
     "traces": traces.measure,
     "gateways": gateways.measure,
     "lambda": on_lambda.measure,
+    "dynamodb": dynamodb.measure,
 }
 
 

@@ -40,5 +40,9 @@ class Options:
         return (100, 1_000, 10_000) if self.quick else (100, 10_000, 100_000)
 
     @property
+    def hint_totals(self) -> tuple[int, int]:
+        return (1_000, 10_000) if self.quick else (1_000, 100_000)
+
+    @property
     def cached_keys(self) -> int:
         return 1_000 if self.quick else 10_000

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import hvac
 import pytest
 
-from dynamo_server import CountedTable, new_table
+from counted_table import CountedTable, new_table
 from keyrail.adapters.vault_session import VaultSession
-from keyrail.dev.dynamodb import CREDENTIALS, dynamo_server
+from keyrail.dev.aws import CREDENTIALS, aws_server
 from keyrail.dev.openbao import OpenBao
 from vault_mount import Mount, RecordedMetrics
 
@@ -46,8 +46,8 @@ def vault_session(mount: Mount, metrics: RecordedMetrics) -> Iterator[VaultSessi
 
 
 @pytest.fixture(scope="session")
-def dynamo_endpoint() -> Iterator[str]:
-    with dynamo_server() as endpoint:
+def aws_endpoint() -> Iterator[str]:
+    with aws_server() as endpoint:
         yield endpoint
 
 
@@ -59,5 +59,5 @@ def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def dynamo_table(dynamo_endpoint: str, aws_credentials: None) -> CountedTable:
-    return new_table(dynamo_endpoint)
+def dynamo_table(aws_endpoint: str, aws_credentials: None) -> CountedTable:
+    return new_table(aws_endpoint)

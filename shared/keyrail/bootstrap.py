@@ -16,7 +16,7 @@ from keyrail.adapters.memory_limiter import MemoryRateLimiter
 from keyrail.adapters.rotators import InstalledRotators
 from keyrail.adapters.system_clock import SystemClock
 from keyrail.adapters.vault_config import VaultConfig
-from keyrail.bootstrap_aws import in_dynamodb
+from keyrail.bootstrap_aws import in_dynamodb, in_secrets_manager
 from keyrail.bootstrap_ticks import tick_tokens
 from keyrail.domain.digest import PEPPER_BYTES, Peppers
 from keyrail.domain.errors import Internal
@@ -160,6 +160,8 @@ def _delivery(settings: Settings, session: "VaultSession") -> KeyDelivery:
     by_kind: dict[str, KeyDelivery] = {"vault": VaultKeyDelivery(session)}
     if settings.sink_dir is not None:
         by_kind["file"] = FileKeyDelivery(Path(settings.sink_dir))
+    if settings.secrets_prefix is not None:
+        by_kind["secretsmanager"] = in_secrets_manager(settings.secrets_prefix)
     return DeliveryByKind(by_kind)
 
 

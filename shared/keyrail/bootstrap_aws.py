@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from keyrail.domain.errors import Internal
+from keyrail.rotation_ports import KeyDelivery
 from keyrail.settings import Settings
 
 
@@ -14,14 +15,23 @@ def in_dynamodb(settings: Settings) -> dict[str, Any]:
     from keyrail.adapters.dynamodb_keys import DynamoKeyStore
     from keyrail.adapters.dynamodb_table import DynamoTable
 
-    if not _is_installed("boto3"):
-        raise Internal("settings: KEYRAIL_STORE: boto3 is not installed: keyrail[aws] brings it")
+    _require_boto3("KEYRAIL_STORE")
     table = DynamoTable(settings.dynamodb_table, settings.dynamodb_deadline_seconds)
     return {"keys": DynamoKeyStore(table), "due": DynamoDueIndex(table), "feed": DynamoChangeFeed(table)}
 
 
-def _is_installed(package: str) -> bool:
+def in_secrets_manager(prefix: str) -> KeyDelivery:
+    """Raises: Internal."""
+    from keyrail.adapters.secrets_manager_delivery import SecretsManagerDelivery
+
+    _require_boto3("KEYRAIL_SECRETS_PREFIX")
+    return SecretsManagerDelivery(prefix)
+
+
+def _require_boto3(setting: str) -> None:
     try:
-        return find_spec(package) is not None
+        is_installed = find_spec("boto3") is not None
     except ModuleNotFoundError:
-        return False
+        is_installed = False
+    if not is_installed:
+        raise Internal(f"settings: {setting}: boto3 is not installed: keyrail[aws] brings it")

@@ -53,6 +53,10 @@ class Settings(BaseModel):
     """Where Vault's database engine is mounted, for configs that rotate with it."""
     sink_dir: str | None = Field(None, alias="KEYRAIL_SINK_DIR")
     """The folder of `file:` sinks; without it there are none."""
+    secrets_prefix: str | None = Field(
+        None, alias="KEYRAIL_SECRETS_PREFIX", pattern=r"^[a-zA-Z0-9_+=.@-]+(/[a-zA-Z0-9_+=.@-]+)*/$"
+    )
+    """What names of `secretsmanager:` sinks begin with in AWS; without it there are none."""
     event_sink: str | None = Field(None, alias="K_SINK", pattern=r"^https?://[^\s]+$")
     """Where lifecycle events are posted to as CloudEvents; Knative's SinkBinding sets it, and the next two."""
     event_overrides: str | None = Field(None, alias="K_CE_OVERRIDES")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from dynamo_server import CountedTable
+from counted_table import CountedTable
 from keyrail.adapters import dynamodb_due
 from keyrail.adapters.dynamodb_due import DynamoDueIndex
 from keyrail.adapters.dynamodb_layout import SHARDS

@@ -1,18 +1,25 @@
-"""What every KeyDelivery keeps to: in memory, in a real Vault, in files. A sink of your own joins by one fixture."""
+"""What every KeyDelivery keeps to: in memory, in a real Vault, in files, in Secrets Manager.
+
+A sink of your own joins by one fixture."""
 
 import json
 import os
+import secrets
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aws_faults import Answer, Between, Fate, aws_error, serving
 from keyrail.adapters.delivery_by_kind import DeliveryByKind
 from keyrail.adapters.file_delivery import FileKeyDelivery
 from keyrail.adapters.memory_delivery import MemoryKeyDelivery
+from keyrail.adapters.secrets_manager_delivery import STAGED, SecretsManagerDelivery
 from keyrail.adapters.vault_delivery import VaultKeyDelivery
 from keyrail.adapters.vault_session import VaultSession
+from keyrail.dev.ports import free_ports
 from keyrail.domain.errors import DeliveryFailed
 from keyrail.domain.sinks import Sink, parse_sink
 from keyrail.rotation_ports import Delivered, KeyDelivery
@@ -23,13 +30,15 @@ SINK = parse_sink("vault:acme/inference/openai", "acme")
 RACERS = 16
 
 
-@pytest.fixture(params=["memory", "vault", "file"])
+@pytest.fixture(params=["memory", "vault", "file", "secretsmanager"])
 def delivery(request: pytest.FixtureRequest, tmp_path: Path) -> KeyDelivery:
     match request.param:
         case "memory":
             return MemoryKeyDelivery()
         case "vault":
             return VaultKeyDelivery(request.getfixturevalue("vault_session"))
+        case "secretsmanager":
+            return request.getfixturevalue("aws_secrets")  # type: ignore[no-any-return]
         case _:
             return FileKeyDelivery(tmp_path / "sinks")
 
@@ -158,6 +167,136 @@ class TestInVault:
             assert "403" in failure.value.detail
             assert "a secret" not in failure.value.detail + str(failure.value)
         session.close()
+
+
+@pytest.fixture
+def aws_secrets(aws_endpoint: str, aws_credentials: None) -> SecretsManagerDelivery:
+    """In a folder of its own."""
+    return SecretsManagerDelivery(f"{secrets.token_hex(4)}/", aws_endpoint)
+
+
+class TestInSecretsManager:
+    @pytest.fixture
+    def delivery(self, aws_secrets: SecretsManagerDelivery) -> SecretsManagerDelivery:
+        return aws_secrets
+
+    @pytest.fixture
+    def aws(self, delivery: SecretsManagerDelivery) -> Any:
+        return delivery._client.get()
+
+    @pytest.fixture
+    def name(self, delivery: SecretsManagerDelivery) -> str:
+        return f"{delivery._prefix}acme/inference/openai"
+
+    def test_a_consumer_finds_key_id_and_generation(
+        self, delivery: SecretsManagerDelivery, aws: Any, name: str
+    ) -> None:
+        assert write(delivery, "one", 0)
+        assert write(delivery, "two", 1, generation=7)
+        assert text_of(aws, name) == {"api_key": "two", "key_id": KEY_ID, "generation": 7}
+        assert text_of(aws, name, "AWSPREVIOUS")["api_key"] == "one"
+
+    def test_a_secret_that_was_made_empty_is_filled(
+        self, delivery: SecretsManagerDelivery, aws: Any, name: str
+    ) -> None:
+        aws.create_secret(Name=name)
+        assert delivery.read(SINK) is None
+        assert write(delivery, "one", 0)
+        assert delivery.read(SINK) == Delivered("one", 1)
+
+    def test_one_that_somebody_else_wrote_is_replaced_by_whoever_read_it(
+        self, delivery: SecretsManagerDelivery, aws: Any, name: str
+    ) -> None:
+        aws.create_secret(Name=name, SecretString="by hand")
+        held = delivery.read(SINK)
+        assert held is not None
+        assert held.key == ""
+        assert write(delivery, "late", held.version + 1) is False
+        assert write(delivery, "one", held.version)
+        assert delivery.read(SINK) == Delivered("one", held.version + 1)
+
+    def test_a_writer_that_was_killed_before_the_label_moved_leaves_all_as_it_was(
+        self, delivery: SecretsManagerDelivery, aws: Any, name: str
+    ) -> None:
+        assert write(delivery, "one", 0)
+        delivery._put(SINK, json.dumps({"api_key": "orphan"}), "x" * 32)
+        assert delivery.read(SINK) == Delivered("one", 1)
+        assert write(delivery, "two", 1)
+        stages = aws.describe_secret(SecretId=name)["VersionIdsToStages"]
+        labelled = {label for labels in stages.values() for label in labels}
+        assert labelled == {"AWSCURRENT", "AWSPREVIOUS", STAGED}
+        assert not stages.get("x" * 32), "AWS drops what has no label"
+
+    def test_a_late_move_is_refused(self, delivery: SecretsManagerDelivery) -> None:
+        assert write(delivery, "one", 0)
+        overtaken, _ = delivery._current(SINK)
+        assert overtaken is not None
+        delivery._put(SINK, json.dumps({"api_key": "late"}), "x" * 32)
+        assert write(delivery, "two", 1)
+        assert delivery._moved(SINK, overtaken, "x" * 32) is False
+        assert delivery.read(SINK) == Delivered("two", 2)
+
+    def test_one_that_is_to_be_deleted_is_a_failure(
+        self, delivery: SecretsManagerDelivery, aws: Any, name: str
+    ) -> None:
+        assert write(delivery, "one", 0)
+        aws.delete_secret(SecretId=name)
+        for call in (lambda: delivery.read(SINK), lambda: write(delivery, "a secret", 1)):
+            with pytest.raises(DeliveryFailed) as failure:
+                call()
+            assert "a secret" not in failure.value.detail
+
+    @pytest.mark.parametrize("answer", [None, aws_error("InternalServiceError", 500)], ids=["closed", "500"])
+    def test_a_lost_answer_to_the_move_is_found_out(
+        self, aws_endpoint: str, delivery: SecretsManagerDelivery, answer: Answer
+    ) -> None:
+        between = Between(aws_endpoint)
+        with serving(between.answer) as url:
+            other = SecretsManagerDelivery(delivery._prefix, url)
+            assert write(other, "one", 0)
+            between.fates = [None, None, Fate(answer, arrives=True)]
+            assert write(other, "two", 1)
+            between.fates = [None, None, Fate(answer)]
+            with pytest.raises(DeliveryFailed):
+                write(other, "a secret", 2)
+            assert delivery.read(SINK) == Delivered("two", 2)
+
+    @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "DecryptionFailure"])
+    def test_a_refusal_is_a_failure_and_not_an_empty_sink(
+        self, aws_endpoint: str, delivery: SecretsManagerDelivery, code: str
+    ) -> None:
+        between = Between(aws_endpoint)
+        with serving(between.answer) as url:
+            other = SecretsManagerDelivery(delivery._prefix, url)
+            for call in (lambda: other.read(SINK), lambda: write(other, "a secret", 0), lambda: write(other, "x", 1)):
+                between.fates = [Fate(aws_error(code))]
+                with pytest.raises(DeliveryFailed) as failure:
+                    call()
+                assert code in failure.value.detail
+                assert "a secret" not in failure.value.detail
+
+    def test_away_is_a_failure(self, aws_credentials: None) -> None:
+        away = SecretsManagerDelivery("keyrail/", f"http://127.0.0.1:{free_ports(1)[0]}")
+        for call in (lambda: away.read(SINK), lambda: write(away, "a secret", 0)):
+            with pytest.raises(DeliveryFailed):
+                call()
+
+
+def test_the_iam_policy_of_such_sinks_names_what_is_asked_and_nothing_else(aws_secrets: SecretsManagerDelivery) -> None:
+    asked: set[str] = set()
+    aws_secrets._client.get().meta.events.register(
+        "before-call.secretsmanager.*", lambda model, **_: asked.add(f"secretsmanager:{model.name}")
+    )
+    for version in (0, 1):
+        assert write(aws_secrets, "one", version)
+    (statement,) = json.loads(Path("infra/aws/sinks.json").read_text())["Statement"]
+    assert set(statement["Action"]) == asked
+    assert statement["Resource"] == "${secrets_arn}*"
+
+
+def text_of(aws: Any, name: str, stage: str = "AWSCURRENT") -> dict[str, Any]:
+    text: dict[str, Any] = json.loads(aws.get_secret_value(SecretId=name, VersionStage=stage)["SecretString"])
+    return text
 
 
 class TestInFiles:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dynamo_server import CountedTable
+from counted_table import CountedTable
 from first_admin import make_admin
 from keyrail import bootstrap
 from keyrail.operations.catalogue import CATALOGUE

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dynamo_process import Process, StoppedClock
 
-from dynamo_server import CountedTable
+from counted_table import CountedTable
 from keyrail.adapters import vault_usage
 from keyrail.adapters.dynamodb_layout import SHARDS
 from keyrail.dev.functions import find_functions, function_of_operation
@@ -32,10 +32,8 @@ def env(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str
 
 
 @pytest.fixture
-def started(
-    env: dict[str, str], monkeypatch: pytest.MonkeyPatch, dynamo_table: CountedTable, dynamo_endpoint: str
-) -> Any:
-    return lambda caller=None: Process(monkeypatch, env, dynamo_table.name, dynamo_endpoint, caller)
+def started(env: dict[str, str], monkeypatch: pytest.MonkeyPatch, dynamo_table: CountedTable, aws_endpoint: str) -> Any:
+    return lambda caller=None: Process(monkeypatch, env, dynamo_table.name, aws_endpoint, caller)
 
 
 @pytest.fixture

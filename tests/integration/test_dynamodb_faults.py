@@ -12,15 +12,8 @@ from typing import Any
 import pytest
 from dynamo_process import Process
 
-from dynamo_server import (
-    ANSWER_LOST,
-    REQUEST_LOST,
-    Between,
-    CountedTable,
-    Fate,
-    dynamo_error,
-    serving,
-)
+from aws_faults import ANSWER_LOST, REQUEST_LOST, Between, Fate, aws_error, serving
+from counted_table import CountedTable
 from keyrail.adapters import vault_usage
 from keyrail.adapters.dynamodb_due import DynamoDueIndex
 from keyrail.adapters.dynamodb_feed import DynamoChangeFeed, decode_head
@@ -40,8 +33,8 @@ CANARY = "c4n4ry-c4n4ry"
 
 
 @pytest.fixture
-def between(dynamo_endpoint: str) -> Between:
-    return Between(dynamo_endpoint)
+def between(aws_endpoint: str) -> Between:
+    return Between(aws_endpoint)
 
 
 @pytest.fixture
@@ -56,7 +49,7 @@ def keys(table: DynamoTable) -> DynamoKeyStore:
 
 
 def error(code: str, status: int = 400) -> Fate:
-    return Fate(dynamo_error(code, status))
+    return Fate(aws_error(code, status))
 
 
 @pytest.mark.parametrize("code", THROTTLES)
@@ -125,7 +118,7 @@ def test_a_write_that_did_not_arrive_is_never_said_to_be_done_or_refused(
 
 
 @pytest.mark.parametrize(
-    "lost", [ANSWER_LOST, Fate(dynamo_error("InternalServerError", 500), arrives=True)], ids=["closed", "500"]
+    "lost", [ANSWER_LOST, Fate(aws_error("InternalServerError", 500), arrives=True)], ids=["closed", "500"]
 )
 class TestAnswerLost:
     def test_what_was_done_is_found_out(self, keys: DynamoKeyStore, between: Between, lost: Fate) -> None:
@@ -259,11 +252,11 @@ class TestOverTheApi:
         monkeypatch: pytest.MonkeyPatch,
         dynamo_table: CountedTable,
         between: Between,
-        dynamo_endpoint: str,
+        aws_endpoint: str,
     ) -> Iterator[Process]:
         monkeypatch.setattr(vault_usage, "VaultUsageLog", QuietUsageLog)
         with vault_world(mount) as world, serving(between.answer) as url:
-            caller = Process(monkeypatch, world.env, dynamo_table.name, dynamo_endpoint).caller
+            caller = Process(monkeypatch, world.env, dynamo_table.name, aws_endpoint).caller
             yield Process(monkeypatch, world.env, dynamo_table.name, url, caller)
 
     @pytest.mark.parametrize("fate", [error(THROTTLES[0]), error("InternalServerError", 500), REQUEST_LOST])

@@ -8,9 +8,9 @@ import pytest
 from canary import Canary
 from deployed import Deployment
 
-from dynamo_server import CountedTable, new_table
+from counted_table import CountedTable, new_table
 from keyrail.adapters.dynamodb_keys import DynamoKeyStore
-from keyrail.dev.dynamodb import CREDENTIALS
+from keyrail.dev.aws import CREDENTIALS
 from keyrail.dev.openbao import OpenBao
 from keyrail.triggers.cli_bootstrap import admin_settings
 
@@ -21,14 +21,14 @@ NEEDED = ("issue_key", "validate_key", "rotate", "revoke_key", "update_key", "ge
 def deployed(
     openbao: OpenBao,
     canary: Canary,
-    dynamo_endpoint: str,
+    aws_endpoint: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Deployment, CountedTable]]:
-    on_aws = {**CREDENTIALS, "AWS_ENDPOINT_URL_DYNAMODB": dynamo_endpoint}
+    on_aws = {**CREDENTIALS, "AWS_ENDPOINT_URL_DYNAMODB": aws_endpoint}
     for name, value in on_aws.items():
         monkeypatch.setenv(name, value)
-    table = new_table(dynamo_endpoint)
+    table = new_table(aws_endpoint)
     settings = {"KEYRAIL_STORE": "dynamodb", "KEYRAIL_DYNAMODB_TABLE": table.name}
     made = Deployment(openbao, tmp_path_factory.mktemp("on-dynamodb"), canary, **on_aws, **settings)
     try:

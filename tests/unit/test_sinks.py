@@ -13,6 +13,7 @@ from keyrail.domain.sinks import Sink, parse_sink
     [
         ("vault:acme/gateway", Sink("vault", ("acme", "gateway"))),
         ("file:acme/gateway", Sink("file", ("acme", "gateway"))),
+        ("secretsmanager:acme/gateway", Sink("secretsmanager", ("acme", "gateway"))),
         ("vault:acme/inference/openai", Sink("vault", ("acme", "inference", "openai"))),
         ("vault:acme/a/b/c/d/e/f", Sink("vault", ("acme", "a", "b", "c", "d", "e", "f"))),
         ("vault:acme/" + "x" * 64, Sink("vault", ("acme", "x" * 64))),

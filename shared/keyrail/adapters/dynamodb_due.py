@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from keyrail.adapters.dynamodb_layout import AFTER_ALL, BEFORE_ALL, SHARDS, due_pk, due_position, due_shard
+from keyrail.adapters.dynamodb_layout import AFTER_ALL, BEFORE_ALL, SHARDS, due_item, due_pk
 from keyrail.adapters.dynamodb_table import ConditionFailed, DynamoTable
 from keyrail.domain.key_format import KEY_ID
 from keyrail.rotation_ports import DueEntry
@@ -24,13 +24,8 @@ class DynamoDueIndex:
         self._table = table
 
     def add(self, entry: DueEntry) -> bool:
-        item = {
-            "pk": {"S": due_pk(entry)},
-            "shard": {"S": f"due#{due_shard(entry)}"},
-            "position": {"S": due_position(entry)},
-        }
         try:
-            self._table.write("put_item", Item=item, ConditionExpression="attribute_not_exists(pk)")
+            self._table.write("put_item", Item=due_item(entry), ConditionExpression="attribute_not_exists(pk)")
         except ConditionFailed:
             return False
         return True

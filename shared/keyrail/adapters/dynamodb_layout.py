@@ -51,16 +51,17 @@ def behind(position: str) -> str:
     return f"{position}!"
 
 
-def due_position(entry: DueEntry) -> str:
-    return f"{entry.at.astimezone(UTC):%Y%m%d%H%M%S}#{_KINDS[entry.kind]}#{entry.subject}"
-
-
 def due_pk(entry: DueEntry) -> str:
     return f"due#{_KINDS[entry.kind]}#{entry.subject}#{entry.at.astimezone(UTC):%Y%m%d%H%M%S}"
 
 
-def due_shard(entry: DueEntry) -> int:
-    return zlib.crc32(entry.subject.encode()) % SHARDS
+def due_item(entry: DueEntry) -> dict[str, dict[str, str]]:
+    shard = zlib.crc32(entry.subject.encode()) % SHARDS
+    return {"pk": {"S": due_pk(entry)}, "shard": {"S": f"due#{shard}"}, "position": {"S": _due_position(entry)}}
+
+
+def _due_position(entry: DueEntry) -> str:
+    return f"{entry.at.astimezone(UTC):%Y%m%d%H%M%S}#{_KINDS[entry.kind]}#{entry.subject}"
 
 
 def _checked(key_id: str) -> str:

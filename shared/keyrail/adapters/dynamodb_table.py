@@ -1,4 +1,4 @@
-"""One DynamoDB table, and what its answers mean. boto3 finds region, credentials and endpoint as it always does.
+"""One DynamoDB table, and what its answers mean.
 
 conflict   the condition of a write did not hold: an answer, no fault
 busy       throttled: for certain nothing was done, so it is tried again for a moment, then Unavailable
@@ -11,19 +11,16 @@ Texts of exceptions may quote the request, so only their classes and codes are t
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 """
 
-import os
 import random
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from keyrail.adapters.aws_client import AwsClient
 from keyrail.domain.errors import DeadlineExceeded, Unavailable
 
 TRIES = 3
 PAUSE_SECONDS = 0.05  # the longest before the second try, doubled before the third
-CONNECT_SECONDS = 0.5
-POOL = 32  # connections: as many threads as gunicorn or gRPC are run with
 _BUSY = {
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
@@ -54,10 +51,8 @@ class DynamoTable:
     """`endpoint_url` None: what boto3 finds."""
 
     def __init__(self, name: str, deadline_seconds: float, endpoint_url: str | None = None) -> None:
-        self.name = name
-        self._deadline_seconds, self._endpoint_url = deadline_seconds, endpoint_url
-        self._client: tuple[int, Any] | None = None
-        self._lock = threading.Lock()
+        self.name, self._deadline_seconds = name, deadline_seconds
+        self._client = AwsClient("dynamodb", deadline_seconds, endpoint_url)
 
     def read(self, action: str, **request: Any) -> dict[str, Any]:
         """`action` as boto3 names it; the table is filled in. Raises: Unavailable."""
@@ -96,27 +91,8 @@ class DynamoTable:
         return self._tried(action, {"TableName": self.name, **request}, is_write=True)
 
     def client(self) -> Any:
-        """boto3's, of this process: connections must not be shared over a fork."""
-        made = self._client
-        if made is None or made[0] != os.getpid():
-            with self._lock:
-                if self._client is None or self._client[0] != os.getpid():
-                    self._client = (os.getpid(), self._new_client())
-                made = self._client
-        return made[1]
-
-    def _new_client(self) -> Any:
-        """boto3's own retries are off: a write that it repeats would meet itself, and look like a lost race."""
-        import boto3
-        from botocore.config import Config
-
-        config = Config(
-            retries={"total_max_attempts": 1},
-            connect_timeout=min(CONNECT_SECONDS, self._deadline_seconds),
-            read_timeout=self._deadline_seconds,
-            max_pool_connections=POOL,
-        )
-        return boto3.session.Session().client("dynamodb", config=config, endpoint_url=self._endpoint_url)
+        """boto3's. Raises: what boto3 raises."""
+        return self._client.get()
 
     def _tried(self, action: str, request: dict[str, Any], *, is_write: bool) -> dict[str, Any]:
         ends_at = time.monotonic() + self._deadline_seconds

@@ -2,6 +2,7 @@
 
     vault   the KV v2 mount `keyrail-delivery`, which consumers read under policies of their own
     file    below the folder of KEYRAIL_SINK_DIR, for local use
+    secretsmanager    a secret of AWS below KEYRAIL_SECRETS_PREFIX
 
 The first segment is the tenant of the key: nobody can deliver into another tenant's folder.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from keyrail.domain.errors import InvalidArgument
 
 _SEGMENT = r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}"
-SINK = re.compile(rf"(vault|file):([a-z0-9][a-z0-9-]{{0,62}})((?:/{_SEGMENT}){{1,6}})")
+SINK = re.compile(rf"(vault|file|secretsmanager):([a-z0-9][a-z0-9-]{{0,62}})((?:/{_SEGMENT}){{1,6}})")
 
 
 @dataclass(frozen=True, slots=True)

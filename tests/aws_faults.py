@@ -1,8 +1,6 @@
-"""Tables of a DynamoDB that count what they are asked, and a server between the two that answers, or loses answers, as
-a test says."""
+"""A server between us and AWS that answers, or loses answers, as a test says."""
 
 import json
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,39 +10,12 @@ from typing import Any
 
 import urllib3
 
-from keyrail.adapters.dynamodb_table import DynamoTable
-from keyrail.dev.dynamodb import create_table
-
-DEADLINE_SECONDS = 10.0  # for a machine that does something else too
-
-
-class CountedTable(DynamoTable):
-    """Says what was asked: action and request, each time that one goes out."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-
-    def _once(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
-        self.asked.append((action, request))
-        return super()._once(action, request)
-
-    def actions(self) -> list[str]:
-        return [action for action, _ in self.asked]
-
-
-def new_table(endpoint: str) -> CountedTable:
-    table = CountedTable(f"keyrail-{secrets.token_hex(4)}", DEADLINE_SECONDS, endpoint)
-    create_table(table.client(), table.name)
-    return table
-
-
 Answer = tuple[int, bytes] | None  # None: the connection is closed without one
 
 
 @dataclass(frozen=True)
 class Fate:
-    """What a request gets, and whether DynamoDB got it all the same."""
+    """What a request gets, and whether AWS got it all the same."""
 
     answer: Answer = None
     arrives: bool = False
@@ -55,11 +26,11 @@ REQUEST_LOST = Fate()
 
 
 class Between:
-    """`fates`: of the next requests, in their order; those after them are handed on."""
+    """`fates`: of the next requests, in their order; those without one, and all after them, are handed on."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
-        self.fates: list[Fate] = []
+        self.fates: list[Fate | None] = []
         self.seen = 0
 
     def answer(self, headers: Any, body: bytes) -> Answer:
@@ -71,9 +42,9 @@ class Between:
         return (reply.status, reply.data) if fate is None else fate.answer
 
 
-def dynamo_error(code: str, status: int = 400) -> Answer:
+def aws_error(code: str, status: int = 400) -> Answer:
     """In the form of https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html"""
-    return status, json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "no"}).encode()
+    return status, json.dumps({"__type": f"com.amazonaws#{code}", "message": "no"}).encode()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""A DynamoDB on this machine, as moto answers it over HTTP: for tests and measurements. Needs the dev extra.
+"""AWS on this machine, as moto answers it over HTTP: for tests and measurements. Needs the dev extra.
 
-moto checks a condition and writes in two steps, so it is given one request at a time, as DynamoDB treats one item. Its
-indexes follow at once, where DynamoDB's take a moment.
+moto checks a condition and writes in two steps, so it is given one request at a time, as AWS treats one item. Its
+indexes follow at once, where those of DynamoDB take a moment.
 """
 
 import json
@@ -21,7 +21,7 @@ CREDENTIALS = {
 
 
 @contextmanager
-def dynamo_server() -> Iterator[str]:
+def aws_server() -> Iterator[str]:
     """The endpoint."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server

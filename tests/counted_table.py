@@ -1,0 +1,30 @@
+"""Tables of a DynamoDB that count what they are asked."""
+
+import secrets
+from typing import Any
+
+from keyrail.adapters.dynamodb_table import DynamoTable
+from keyrail.dev.aws import create_table
+
+DEADLINE_SECONDS = 10.0  # for a machine that does something else too
+
+
+class CountedTable(DynamoTable):
+    """Says what was asked: action and request, each time that one goes out."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def _once(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append((action, request))
+        return super()._once(action, request)
+
+    def actions(self) -> list[str]:
+        return [action for action, _ in self.asked]
+
+
+def new_table(endpoint: str) -> CountedTable:
+    table = CountedTable(f"keyrail-{secrets.token_hex(4)}", DEADLINE_SECONDS, endpoint)
+    create_table(table.client(), table.name)
+    return table
