@@ -67,7 +67,6 @@ def measure(options: Options) -> Section:
         f"{KEYS} keys in memory, default settings; one core for what decides, another for gateway, service and load. "
         f"Requests come evenly spaced over {paced.CONNECTIONS} connections, whether or not answers do; latency counts "
         f"from when one is due. The most is that of {CONNECTIONS} connections without pause, on the guarded route. "
-        "Each key in use is read from Vault anew every 5 s, by the request that comes then."
     )
     return section
 

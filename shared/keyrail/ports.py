@@ -6,7 +6,7 @@ never turns that into "absent". After DeadlineExceeded a write may or may not ha
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from keyrail.domain.digest import Peppers
 from keyrail.domain.key_format import KeyFormat
@@ -136,8 +136,7 @@ class Clock(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """`from_memory` False: read from the store just now."""
 
     stored: StoredKey | None

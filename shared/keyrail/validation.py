@@ -1,7 +1,5 @@
 """A presented key to a decision, by what the ports offer. Shared by validate_key and by every caller's check."""
 
-from dataclasses import replace
-
 from keyrail.domain.access import Caller, Principal
 from keyrail.domain.decisions import Code, Decision, Need, decide
 from keyrail.domain.errors import MalformedKey, PermissionDenied, RateLimited, Unauthenticated, Unavailable
@@ -72,7 +70,7 @@ def _within_limits(decision: Decision, services: Services) -> Decision:
     if refused is None:
         return decision
     code = Code.RATE_LIMITED if refused.limit == "rate" else Code.QUOTA_EXCEEDED
-    return replace(decision, code=code, reason=code.lower(), retry_after_seconds=refused.retry_after_seconds)
+    return decision._replace(code=code, reason=code.lower(), retry_after_seconds=refused.retry_after_seconds)
 
 
 def authenticate(credential: str | None, ip: str | None, services: Services) -> tuple[Caller, Decision]:

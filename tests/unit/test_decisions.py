@@ -89,7 +89,7 @@ class TestWhoDoesNotHoldTheKey:
             "wrong_secret",
             "other_tenant",
         ]
-        assert replace(unknown, reason="") == replace(wrong_secret, reason="") == replace(other_tenant, reason="")
+        assert unknown._replace(reason="") == wrong_secret._replace(reason="") == other_tenant._replace(reason="")
         assert unknown == Decision(Code.NOT_FOUND, "unknown_id", presented_id=KEY_ID)
 
     @pytest.mark.parametrize("fault", IN_ORDER[2:], ids=lambda fault: fault.name)

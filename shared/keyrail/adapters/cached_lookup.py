@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from keyrail.adapters.refresher import Refresher
@@ -78,8 +79,8 @@ class CachedLookup:
         self._refresher = Refresher()
 
     def find(self, key_id: str, *, anew: bool = False) -> Found:
-        ttl, load = self._bounds.ttl_seconds, lambda: self._keys.find(key_id)
-        stored, from_memory = self._value(key_id, ttl, load, anew=anew)
+        load = partial(self._keys.find, key_id)
+        stored, from_memory = self._value(key_id, self._bounds.ttl_seconds, load, anew=anew)
         self._metrics.cache("hit" if from_memory else "miss")
         return Found(stored, from_memory)
 

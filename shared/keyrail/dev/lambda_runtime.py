@@ -73,7 +73,8 @@ class Lambda:
             "HOME": str(task),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        command = [str(python), "-s", "-m", "awslambdaric", "main.lambda_handler"]
+        # -S: none of the .pth files of this machine, which Lambda has not
+        command = [str(python), "-S", "-m", "awslambdaric", "main.lambda_handler"]
         self.process = Child(task.name, command, {**own, **env}, log)
 
     def invoke(self, event: Any) -> Any:

@@ -4,10 +4,10 @@ The secret is compared before any state is told: who does not hold the key learn
 """
 
 import ipaddress
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from keyrail.domain.digest import Peppers, same_digest
 from keyrail.domain.key_format import PresentedKey
@@ -37,8 +37,7 @@ class Code(StrEnum):
     UNAVAILABLE = "UNAVAILABLE"
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """What a use of a key asks for. `tenant` None means any tenant."""
 
     tenant: str | None = None
@@ -47,8 +46,7 @@ class Need:
     audience: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """`stored` and `generation` are set where the secret was right, whatever the code says.
 
     `reason` and `presented_id` are for the log: they tell what NOT_FOUND hides.

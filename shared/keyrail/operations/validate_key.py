@@ -125,8 +125,8 @@ class Judged:
 def run(request: ValidateRequest, caller: Caller, services: Services) -> ValidateReply:
     judged = judge(questions_of(request), caller, services)
     if not judged.is_batch:
-        return ValidateReply(**told(judged.decisions[0]))
-    results = [Verdict(**told(decision)) for decision in judged.decisions]
+        return ValidateReply(**_verdict(judged.decisions[0]))
+    results = [Verdict(**_verdict(decision)) for decision in judged.decisions]
     return ValidateReply(valid=judged.valid, code=judged.code, results=results)
 
 
@@ -165,10 +165,21 @@ def _decision(question: Question, tenant: str | None, services: Services) -> Dec
     return check_key(question.key, Need(tenant, question.scopes, question.ip, question.audience), services)
 
 
+def _verdict(decision: Decision) -> dict[str, Any]:
+    return told(decision) | times_told(decision)
+
+
+def times_told(decision: Decision) -> dict[str, datetime | None]:
+    """Those fields of its Verdict that are times."""
+    if decision.stored is None or decision.generation is None:
+        return {}
+    deprecated_at, sunset_at = decision.retirement() if decision else (None, None)
+    return {"expires_at": decision.stored.record.expires_at, "sunset_at": sunset_at, "deprecated_at": deprecated_at}
+
+
 def told(decision: Decision) -> dict[str, Any]:
-    """The fields of its Verdict."""
-    is_valid = bool(decision)
-    fields_told: dict[str, Any] = {"valid": is_valid, "code": decision.code}
+    """The other fields."""
+    fields_told: dict[str, Any] = {"valid": bool(decision), "code": decision.code}
     if decision.retry_after_seconds is not None:
         fields_told["retry_after_seconds"] = decision.retry_after_seconds
     if decision.stored is None or decision.generation is None:
@@ -183,10 +194,7 @@ def told(decision: Decision) -> dict[str, Any]:
         "scopes": list(decision.scopes),
         "labels": record.labels,
         "metadata": record.metadata,
-        "expires_at": record.expires_at,
     }
-    if is_valid:
-        fields_told["deprecated_at"], fields_told["sunset_at"] = decision.retirement()
     return fields_told
 
 
