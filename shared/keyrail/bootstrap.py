@@ -16,7 +16,7 @@ from keyrail.adapters.memory_limiter import MemoryRateLimiter
 from keyrail.adapters.rotators import InstalledRotators
 from keyrail.adapters.system_clock import SystemClock
 from keyrail.adapters.vault_config import VaultConfig
-from keyrail.bootstrap_aws import in_dynamodb, in_secrets_manager
+from keyrail.bootstrap_aws import in_aws_events, in_dynamodb, in_secrets_manager
 from keyrail.bootstrap_ticks import tick_tokens
 from keyrail.domain.digest import PEPPER_BYTES, Peppers
 from keyrail.domain.errors import Internal
@@ -88,7 +88,7 @@ def build_services(settings: Settings) -> Services:
         usage=stores.usage,
         configs=stores.configs,
         rotators=InstalledRotators({"generated": GeneratedSecret(), **stores.rotators}),
-        outbox=stores.outbox if settings.event_sink else None,
+        outbox=stores.outbox if settings.event_sink or settings.event_arn else None,
         event_sink=_event_sink(settings, clock),
         tick_tokens=tick_tokens(settings, clock),
         rotation_lease_seconds=settings.rotation_lease_seconds,
@@ -167,6 +167,8 @@ def _delivery(settings: Settings, session: "VaultSession") -> KeyDelivery:
 
 def _event_sink(settings: Settings, clock: Clock) -> EventSink | None:
     """Raises: Internal where the settings don't go together, as all of these do."""
+    if settings.event_arn is not None:
+        return in_aws_events(settings)
     if settings.event_sink is None:
         return None
     from keyrail.adapters.http_event_sink import HttpEventSink, parse_overrides

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from keyrail.domain.errors import Internal
-from keyrail.rotation_ports import KeyDelivery
+from keyrail.rotation_ports import EventSink, KeyDelivery
 from keyrail.settings import Settings
 
 
@@ -26,6 +26,19 @@ def in_secrets_manager(prefix: str) -> KeyDelivery:
 
     _require_boto3("KEYRAIL_SECRETS_PREFIX")
     return SecretsManagerDelivery(prefix)
+
+
+def in_aws_events(settings: Settings) -> EventSink:
+    """Raises: Internal."""
+    from keyrail.adapters.aws_event_sink import aws_event_sink
+
+    if settings.event_sink is not None:
+        raise Internal("settings: K_SINK and KEYRAIL_EVENT_ARN: events have one receiver")
+    _require_boto3("KEYRAIL_EVENT_ARN")
+    try:
+        return aws_event_sink(settings.event_arn or "")
+    except ValueError as error:
+        raise Internal(f"settings: {error}") from error
 
 
 def _require_boto3(setting: str) -> None:

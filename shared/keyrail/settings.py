@@ -62,6 +62,8 @@ class Settings(BaseModel):
     event_overrides: str | None = Field(None, alias="K_CE_OVERRIDES")
     event_sink_ca: str | None = Field(None, alias="K_CA_CERTS")
     """Certificates in PEM that are trusted beside the system's."""
+    event_arn: str | None = Field(None, alias="KEYRAIL_EVENT_ARN")
+    """An SNS topic or an event bus that lifecycle events are sent to, instead of K_SINK."""
     event_mode: Literal["binary", "structured"] = Field("binary", alias="KEYRAIL_EVENT_MODE")
 
     tick_oidc_issuer: str | None = Field(None, alias="KEYRAIL_TICK_OIDC_ISSUER")

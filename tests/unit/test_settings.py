@@ -64,6 +64,11 @@ VALUES = {
     "K_SINK": ("event_sink", "https://events.example.com/in", "https://events.example.com/in"),
     "K_CE_OVERRIDES": ("event_overrides", '{"extensions": {}}', '{"extensions": {}}'),
     "K_CA_CERTS": ("event_sink_ca", "PEM", "PEM"),
+    "KEYRAIL_EVENT_ARN": (
+        "event_arn",
+        "arn:aws:sns:eu-central-1:123456789012:keys",
+        "arn:aws:sns:eu-central-1:123456789012:keys",
+    ),
     "KEYRAIL_EVENT_MODE": ("event_mode", "structured", "structured"),
     "KEYRAIL_TICK_OIDC_ISSUER": ("tick_oidc_issuer", "https://issuer.example.com", "https://issuer.example.com"),
     "KEYRAIL_TICK_OIDC_AUDIENCE": ("tick_oidc_audience", "keyrail", "keyrail"),

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from keyrail.adapters.event_document import document_of
 from keyrail.adapters.vault_transport import Deadline, Transport, TransportFault
 from keyrail.adapters.web_server import WebServer
 from keyrail.domain.errors import Unavailable
 from keyrail.domain.events import LifecycleEvent
-from keyrail.telemetry import redact
 
 TRIES = 3  # of one event, where the receiver takes nothing
 FIRST_PAUSE_SECONDS = 0.2  # before the second try, and up to half more; three times as long before the third
@@ -95,25 +95,13 @@ def _has_left(deadline: Deadline, seconds: float) -> bool:
 
 
 def _message(event: LifecycleEvent, mode: Mode, extensions: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
-    """Headers and body; whatever looks like a secret is cut out, as in a log."""
-    attributes: dict[str, Any] = _clean(event.as_cloudevent()) | dict(extensions)
+    """Headers and body."""
+    attributes: dict[str, Any] = document_of(event) | dict(extensions)
     if mode == "structured":
         return {"Content-Type": "application/cloudevents+json; charset=utf-8"}, _json(attributes)
     data, content_type = attributes.pop("data"), attributes.pop("datacontenttype")
     headers = {f"ce-{name}": _header_text(value) for name, value in attributes.items()}
     return {"Content-Type": content_type} | headers, _json(data)
-
-
-def _clean(value: Any) -> Any:
-    """Text by text: within JSON a secret can be glued to an escape."""
-    match value:
-        case str():
-            return redact(value)
-        case dict():
-            return {redact(name): _clean(inner) for name, inner in value.items()}
-        case list():
-            return [_clean(inner) for inner in value]
-    return value
 
 
 def _json(value: object) -> bytes:

@@ -22,14 +22,14 @@ def events() -> None:
 @mount_option
 @json_option
 def flush(budget: int, mount: str | None) -> None:
-    """Send what waits in the outbox to K_SINK, the oldest first. Exit code 3 where some is left.
+    """Send what waits in the outbox to its receiver, the oldest first. Exit code 3 where some is left.
 
     Nothing is lost where it is not called: events wait for the next tick, or the next flush.
     """
     services = build_services(admin_settings(mount))
     if services.event_sink is None:
-        advice = "Set K_SINK, K_CE_OVERRIDES, K_CA_CERTS and KEYRAIL_EVENT_MODE as the functions have them."
-        raise CliError("nobody listens: K_SINK is not set.", advice=advice, exit_code=USAGE)
+        advice = "Set KEYRAIL_EVENT_ARN, or K_SINK, K_CE_OVERRIDES, K_CA_CERTS and KEYRAIL_EVENT_MODE, as the functions have them."
+        raise CliError("nobody listens: neither K_SINK nor KEYRAIL_EVENT_ARN is set.", advice=advice, exit_code=USAGE)
     report = deliver_events(services, services.clock.elapsed_seconds() + budget)
     told = {"sent": report.sent, "waiting": report.waiting, "failure": report.failure}
     if as_json():
