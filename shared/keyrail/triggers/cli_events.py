@@ -28,7 +28,7 @@ def flush(budget: int, mount: str | None) -> None:
     """
     services = build_services(admin_settings(mount))
     if services.event_sink is None:
-        advice = "Set KEYRAIL_EVENT_ARN, or K_SINK, K_CE_OVERRIDES, K_CA_CERTS and KEYRAIL_EVENT_MODE, as the functions have them."
+        advice = "Set KEYRAIL_EVENT_ARN, or K_SINK and the settings beside it, as the functions have them."
         raise CliError("nobody listens: neither K_SINK nor KEYRAIL_EVENT_ARN is set.", advice=advice, exit_code=USAGE)
     report = deliver_events(services, services.clock.elapsed_seconds() + budget)
     told = {"sent": report.sent, "waiting": report.waiting, "failure": report.failure}
