@@ -77,7 +77,7 @@ def test_a_call_that_waited_too_long_is_not_begun(deployment: Deployment) -> Non
         held = [rpc.future(b"", timeout=SECONDS) for _ in range(2)]
         for _ in range(2):
             assert begun.acquire(timeout=SECONDS)
-        threading.Timer(0.5, release.set).start()
+        threading.Timer(2.0, release.set).start()
         refused = client.refused("issue_key", owner="o", name="n", tenant="acme")
         assert (refused.status, refused.code) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
         assert refused.retry_seconds == 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from keyrail.domain.errors import NotFound, PermissionDenied
 from keyrail.domain.records import SYSTEM_TENANT, StoredKey
@@ -21,8 +22,7 @@ class Principal:
     roles: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Whoever presented a key. `usable` is False where the secret was right but the key is not VALID:
     such a caller may only revoke that very key."""
 

@@ -4,8 +4,7 @@ is written about it. Triggers only turn their own protocol into a Call and an Ou
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from keyrail import tracing
 from keyrail.domain.access import FOREIGN, Caller, Principal
@@ -23,8 +22,7 @@ _OUR_FAULTS = frozenset({"INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 _ANYONE = Caller(key_id="anyone", tenant=SYSTEM_TENANT, owner="anyone", scopes=("keys:validate",))
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """`credential` finds the caller's key, None where there is none; `parse` makes the request model, and runs only
     for an authenticated caller. Both may raise what the client did wrong. `principal` is who calls where no key says
     otherwise."""
@@ -36,8 +34,7 @@ class Call:
     principal: Principal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A reply or an error. `caller_decision` tells of the key that the caller itself used."""
 
     reply: Reply | None = None
