@@ -134,12 +134,15 @@ class Settings(BaseModel):
     vault_client_key: str | None = Field(None, alias="VAULT_CLIENT_KEY")
     vault_skip_verify: bool = Field(False, alias="VAULT_SKIP_VERIFY")
     vault_token: str | None = Field(None, alias="VAULT_TOKEN", repr=False)
-    vault_auth: Literal["token", "approle", "kubernetes", "jwt"] = Field("token", alias="KEYRAIL_VAULT_AUTH")
+    vault_auth: Literal["token", "approle", "kubernetes", "jwt", "aws"] = Field("token", alias="KEYRAIL_VAULT_AUTH")
     vault_auth_mount: str | None = Field(None, alias="KEYRAIL_VAULT_AUTH_MOUNT")
     vault_role: str | None = Field(None, alias="KEYRAIL_VAULT_ROLE")
     vault_role_id: str | None = Field(None, alias="KEYRAIL_VAULT_ROLE_ID")
     vault_secret_id_file: str | None = Field(None, alias="KEYRAIL_VAULT_SECRET_ID_FILE")
     vault_jwt_file: str | None = Field(None, alias="KEYRAIL_VAULT_JWT_FILE")
+    vault_aws_server_id: str | None = Field(None, alias="KEYRAIL_VAULT_AWS_SERVER_ID")
+    vault_aws_region: str = Field("us-east-1", alias="KEYRAIL_VAULT_AWS_REGION")
+    """Of the STS that Vault asks; us-east-1 is the one without a region in its name."""
     vault_mount: str = Field("keyrail", alias="KEYRAIL_VAULT_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     vault_deadline_seconds: float = Field(2.0, alias="KEYRAIL_VAULT_DEADLINE_SECONDS", gt=0, le=30)
 

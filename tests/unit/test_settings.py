@@ -123,6 +123,8 @@ VALUES = {
     "KEYRAIL_VAULT_ROLE_ID": ("vault_role_id", "r", "r"),
     "KEYRAIL_VAULT_SECRET_ID_FILE": ("vault_secret_id_file", "/run/secret-id", "/run/secret-id"),
     "KEYRAIL_VAULT_JWT_FILE": ("vault_jwt_file", "/run/jwt", "/run/jwt"),
+    "KEYRAIL_VAULT_AWS_SERVER_ID": ("vault_aws_server_id", "vault.example.com", "vault.example.com"),
+    "KEYRAIL_VAULT_AWS_REGION": ("vault_aws_region", "eu-central-1", "eu-central-1"),
     "KEYRAIL_VAULT_MOUNT": ("vault_mount", "keyrail-ml", "keyrail-ml"),
     "KEYRAIL_VAULT_DEADLINE_SECONDS": ("vault_deadline_seconds", "0.5", 0.5),
 }
@@ -250,6 +252,9 @@ class TestVaultConfig:
             {"KEYRAIL_VAULT_AUTH": "approle", "VAULT_TOKEN": CANARY},
             {"KEYRAIL_VAULT_AUTH": "jwt", "KEYRAIL_VAULT_ROLE": CANARY},
             {"VAULT_TOKEN": "t", "VAULT_NAMESPACE": f"{CANARY}/../x"},
+            {"KEYRAIL_VAULT_AUTH": "aws", "KEYRAIL_VAULT_ROLE": CANARY},
+            {"VAULT_TOKEN": "t", "KEYRAIL_VAULT_AWS_REGION": f"eu.{CANARY}/"},
+            {"VAULT_TOKEN": "t", "KEYRAIL_VAULT_AWS_SERVER_ID": f"{CANARY}\n"},
         ],
         ids=[
             "no token",
@@ -261,6 +266,9 @@ class TestVaultConfig:
             "AppRole without a role id",
             "JWT without a file",
             "a namespace that climbs",
+            "AWS without a server id",
+            "a region that is another host",
+            "a server id with a line break",
         ],
     )
     def test_what_does_not_go_together_is_refused(self, environ: dict[str, str]) -> None:

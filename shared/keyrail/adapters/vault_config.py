@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from keyrail.adapters.vault_paths import MOUNT
 
-AuthMethod = Literal["token", "approle", "kubernetes", "jwt"]
+AuthMethod = Literal["token", "approle", "kubernetes", "jwt", "aws"]
 
 SERVICE_ACCOUNT_JWT = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # where every pod finds its own
 
@@ -19,7 +19,9 @@ _NEEDED_BY: dict[str, tuple[str, ...]] = {
     "approle": ("role_id",),
     "kubernetes": ("role", "jwt_file"),
     "jwt": ("role", "jwt_file"),
+    "aws": ("role", "aws_server_id"),
 }
+_REGION = re.compile(r"[a-z0-9-]{1,32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class VaultConfig:
     auth_mount        where the auth method is mounted; the method's own name by default
     secret_id_file    AppRole only; None where the role asks for no secret id. Read at each login, as is `jwt_file`
     jwt_file          Kubernetes and JWT; the pod's own token by default for Kubernetes
+    aws_server_id     AWS only: what Vault's iam_server_id_header_value says
+    aws_region        of the STS endpoint that Vault asks; us-east-1 is the global one
     deadline_seconds  wall clock for one call of VaultSession, a login on the way included
     """
 
@@ -40,6 +44,8 @@ class VaultConfig:
     role_id: str | None = None
     secret_id_file: str | None = None
     jwt_file: str | None = None
+    aws_server_id: str | None = None
+    aws_region: str = "us-east-1"
     auth_mount: str | None = None
     mount: str = "keyrail"
     namespace: str | None = None
@@ -64,6 +70,7 @@ class VaultConfig:
                 raise ValueError(f"Vault auth method {self.auth} needs {name}")
         if self.token is not None and not is_header_safe(self.token):
             raise ValueError("the Vault token holds a space, a line break or another character no token has")
+        _check_aws(self.aws_region, self.aws_server_id)
         for name in ("mount", "auth_mount", "namespace"):
             value = getattr(self, name)
             if value is not None and not MOUNT.fullmatch(value.strip("/") if name == "namespace" else value):
@@ -103,6 +110,13 @@ class VaultConfig:
 def is_header_safe(value: str) -> bool:
     """True for what a token, secret id or JWT may hold: visible ASCII, so that it can't end a header line."""
     return _HEADER_SAFE.fullmatch(value) is not None
+
+
+def _check_aws(region: str, server_id: str | None) -> None:
+    if not _REGION.fullmatch(region):
+        raise ValueError("the region of the Vault login by AWS is malformed")
+    if server_id is not None and not is_header_safe(server_id):
+        raise ValueError("the server id of the Vault login by AWS is malformed")
 
 
 def _check_address(url: SplitResult) -> None:

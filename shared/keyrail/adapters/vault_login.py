@@ -95,13 +95,17 @@ class TokenHolder:
 
 
 def login_body(config: VaultConfig) -> dict[str, str]:
-    """What the auth method asks for, read from its file anew: they are replaced under running processes.
+    """What the auth method asks for, read or signed anew: files and roles are replaced under running processes.
 
     Raises: Unavailable.
     """
     if config.auth == "approle":
         body = {"role_id": config.role_id or ""}
         return body if config.secret_id_file is None else body | {"secret_id": _secret_in(config.secret_id_file)}
+    if config.auth == "aws":
+        from keyrail.adapters.vault_aws_login import iam_login_body
+
+        return iam_login_body(config.role or "", config.aws_server_id or "", config.aws_region)
     return {"role": config.role or "", "jwt": _secret_in(config.jwt_file or "")}
 
 
