@@ -60,9 +60,10 @@ class Witness:
         self.tried: dict[str, object] = {}
         self.canary, self.searched = Canary(), 0
         self.started: set[int] = set()
+        self._others = descendants(os.getpid())  # of the tests beside this one
 
     def look(self, pipeline: Pipeline, rotations: Rotations) -> None:
-        self.started = descendants(os.getpid())
+        self.started = descendants(os.getpid()) - self._others
         self._replaced(pipeline, rotations)
         self._at_the_gateway(pipeline)
         self._behind_it(pipeline)

@@ -75,10 +75,10 @@ def code_or_status(channel: grpc.Channel, key: str | None = None) -> str:
 
 
 def test_a_certificate_stands_for_its_principal(container: Container, ca: OwnCa) -> None:
+    before = len(container.lines("request"))
     with channel_to(container, ca.pem, ca.issue("ignored.svc", GATEWAY)) as channel:
         assert code_or_status(channel) == "MALFORMED"  # the verdict: it may ask
-    line = container.lines("request")[-1]
-    assert line["actor"] == f"mtls:{GATEWAY}"
+    assert container.wait_for_line("request", before + 1)["actor"] == f"mtls:{GATEWAY}"
 
 
 def test_a_principal_has_its_rights_and_no_other(container: Container, ca: OwnCa, world: Deployment) -> None:

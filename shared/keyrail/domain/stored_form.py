@@ -125,8 +125,8 @@ def _of_type(value: Any, kind: type) -> Any:
 def _instant(value: Any) -> datetime:
     try:
         instant = datetime.fromisoformat(_of_type(value, str))
-    except ValueError as error:
-        raise Malformed("no datetime") from error
+    except ValueError:
+        raise Malformed("no datetime") from None  # its text holds the value
     if instant.tzinfo is None:
         raise Malformed("a naive datetime")
     return instant
