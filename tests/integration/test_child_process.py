@@ -49,3 +49,30 @@ def test_again_is_no_signal_to_whoever_has_the_number_by_then(
     child.stop()
     child.kill()
     assert signalled == []
+
+
+_INTERRUPTED = """
+import os, subprocess, sys
+from pathlib import Path
+from keyrail.dev.processes import Child
+
+class Interrupted(subprocess.Popen):
+    def __init__(self, command, **options):
+        super().__init__(command, **options)
+        if "sleep" in command:
+            print(self.pid, flush=True)
+            raise KeyboardInterrupt
+
+subprocess.Popen = Interrupted
+Child("sleeper", ["sleep", "60"], dict(os.environ), Path(sys.argv[1]))
+"""
+
+
+def test_one_that_we_were_interrupted_in_starting_ends_with_us(tmp_path: Path) -> None:
+    """As by a SIGTERM between its start and the moment in which we know of it."""
+    command = [sys.executable, "-c", _INTERRUPTED, str(tmp_path / "log")]
+    ours = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "KeyboardInterrupt" in ours.stderr
+    ends_at = time.monotonic() + 5
+    while _living(int(ours.stdout)):
+        assert time.monotonic() < ends_at

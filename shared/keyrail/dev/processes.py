@@ -9,6 +9,7 @@ from pathlib import Path
 
 STOP_SECONDS = 5.0  # then SIGKILL
 _TAIL_LINES = 12
+_NAMED_TO_THE_WATCHER = 'echo "$$" >&0; exec "$@" </dev/null'
 
 
 class Child:
@@ -21,16 +22,16 @@ class Child:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._watcher = _watcher()
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - commands of this package, none from outside
-                list(command),
+                ["/bin/sh", "-c", _NAMED_TO_THE_WATCHER, "sh", *command],
                 env=dict(env),
-                stdin=subprocess.DEVNULL,
+                stdin=self._watcher.stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._watcher = _watch_over(self._process.pid)
         self._group_was_killed = False
 
     @property
@@ -72,10 +73,11 @@ class Child:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
 
 
-def _watch_over(group: int) -> subprocess.Popen[bytes]:
-    """A tiny process that ends `group` once this one is gone, even by SIGKILL: its input then ends."""
-    return subprocess.Popen(  # noqa: S603
-        ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "sh", str(group)],
+def _watcher() -> subprocess.Popen[bytes]:
+    """A tiny process that ends a group once this one is gone, even by SIGKILL: its input then ends. The group names
+    itself, so that there is no moment in which we have started it and nobody would end it."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r group || exit 0; read -r _; kill -s KILL -- "-$group"'],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
