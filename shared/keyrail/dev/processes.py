@@ -9,6 +9,7 @@ from pathlib import Path
 
 STOP_SECONDS = 5.0  # then SIGKILL
 _TAIL_LINES = 12
+_WATCHER = 'read -r group || exit 0; read -r _; kill -s KILL -- "-$group"'
 _NAMED_TO_THE_WATCHER = 'echo "$$" >&0; exec "$@" </dev/null'
 
 
@@ -22,16 +23,7 @@ class Child:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._watcher = _watcher()
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - commands of this package, none from outside
-                ["/bin/sh", "-c", _NAMED_TO_THE_WATCHER, "sh", *command],
-                env=dict(env),
-                stdin=self._watcher.stdin,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._process, self._watcher = start_watched(command, env, log)
         self._group_was_killed = False
 
     @property
@@ -73,13 +65,29 @@ class Child:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
 
 
-def _watcher() -> subprocess.Popen[bytes]:
-    """A tiny process that ends a group once this one is gone, even by SIGKILL: its input then ends. The group names
-    itself, so that there is no moment in which we have started it and nobody would end it."""
-    return subprocess.Popen(
-        ["/bin/sh", "-c", 'read -r group || exit 0; read -r _; kill -s KILL -- "-$group"'],
+def start_watched(
+    command: Sequence[str], env: Mapping[str, str], log: Path
+) -> tuple["subprocess.Popen[bytes]", "subprocess.Popen[bytes]"]:
+    """`command`, leader of its own group and with its output in `log`, and its watcher: a tiny process that ends the
+    group once this one is gone, however it went, since its input then ends. The group names itself to the watcher, so
+    that there is no moment in which it runs and nobody would end it.
+
+    Not PR_SET_PDEATHSIG: that fires when the starting thread ends, and exists on Linux only.
+    """
+    watcher = subprocess.Popen(  # noqa: S603 - a constant
+        ["/bin/sh", "-c", _WATCHER],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - commands of this package, none from outside
+            ["/bin/sh", "-c", _NAMED_TO_THE_WATCHER, "sh", *command],
+            env=dict(env),
+            stdin=watcher.stdin,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return process, watcher
