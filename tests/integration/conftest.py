@@ -1,5 +1,7 @@
 """One deployment for all tests that leave its Vault alone, and what others need to bring up their own."""
 
+import fcntl
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -61,7 +63,12 @@ def rotations(openbao: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="session")
 def zips(tmp_path_factory: pytest.TempPathFactory) -> Zips:
-    return make_zips(tmp_path_factory.mktemp("zips"))
+    """Made once in a run, since it takes a minute; pytest's processes have their folders beside each other."""
+    own = tmp_path_factory.getbasetemp()
+    of_all = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with (of_all / "zips.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return make_zips(of_all / "zips", tmp_path_factory.mktemp("lambdas"))
 
 
 @pytest.fixture(scope="module")

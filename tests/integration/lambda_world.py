@@ -1,5 +1,6 @@
 """The zips that make dist writes, each unpacked into a clean folder and run by AWS's own runtime client."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -39,7 +40,13 @@ class Zips:
             yield instance
 
 
-def make_zips(folder: Path) -> Zips:
-    make_dist(folder / "dist")
-    clients = {version: install_client(interpreters.find(version), folder / f"client-{version}") for version in PYTHONS}
-    return Zips(folder / "dist", folder, clients)
+def make_zips(made: Path, folder: Path) -> Zips:
+    """`made`: what is the same for every process of a run; whole once its last part is there. `folder`: our own."""
+    whole = made / "whole"
+    if not whole.exists():
+        shutil.rmtree(made, ignore_errors=True)
+        make_dist(made / "dist")
+        for version in PYTHONS:
+            install_client(interpreters.find(version), made / f"client-{version}")
+        whole.touch()
+    return Zips(made / "dist", folder, {version: made / f"client-{version}" for version in PYTHONS})

@@ -249,6 +249,6 @@ def test_a_cursor_that_is_none_is_refused(cursor: str, swept: Sweeping) -> None:
 
 
 def test_it_takes_the_scope_of_a_tick(world: VaultWorld) -> None:
-    nobody = replace(ADMIN, scopes=("keys:*",))
+    nobody = ADMIN._replace(scopes=("keys:*",))
     with pytest.raises(PermissionDenied):
         world.call(sweep.OPERATION, caller=nobody)
