@@ -5,45 +5,26 @@ default 202; `hang` there makes it wait for good.
 """
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from keyrail.dev.ports import free_ports
+from receiver_process import ReceiverProcess
 
 START_SECONDS = 20.0
 
 
-@dataclass
-class Receiver:
-    port: int
-    file: Path
-    process: subprocess.Popen[bytes] | None = None
+class Receiver(ReceiverProcess):
+    program = Path(__file__)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/events?from=keyrail"
-
-    def start(self) -> None:
-        command = [sys.executable, __file__, str(self.port), str(self.file)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"listening\n"
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
-            self.process = None
-
-    def answers(self, status: str) -> None:
-        self.file.with_suffix(".status").write_text(status)
 
     def requests(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []

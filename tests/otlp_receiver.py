@@ -7,17 +7,17 @@ FILE.raw. It answers with the status in FILE.status, by default 200; `hang` ther
 """
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from keyrail.dev.ports import free_ports
+from receiver_process import ReceiverProcess
 
 WAIT_SECONDS = 20.0
 _KINDS = {1: "internal", 2: "server", 3: "client"}
@@ -35,30 +35,12 @@ class Span:
     resource: dict[str, Any]
 
 
-@dataclass
-class OtlpReceiver:
-    port: int
-    file: Path
-    process: subprocess.Popen[bytes] | None = field(default=None)
+class OtlpReceiver(ReceiverProcess):
+    program = Path(__file__)
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        command = [sys.executable, __file__, str(self.port), str(self.file)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"listening\n"
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
-            self.process = None
-
-    def answers(self, status: str) -> None:
-        self.file.with_suffix(".status").write_text(status)
 
     def spans(self) -> list[Span]:
         if not self.file.exists():

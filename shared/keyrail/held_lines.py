@@ -1,6 +1,7 @@
 """Lines that may wait a moment, written together: one system call a request costs a server of threads more than a
 decision on a key does, since each lets another thread take the interpreter."""
 
+import sys
 import threading
 import time
 from collections import deque
@@ -45,4 +46,7 @@ class HeldLines:
             self._waiting.wait()
             time.sleep(HELD_SECONDS)
             self._waiting.clear()  # before flushing: a line that comes from here on sets it again
-            self.flush()
+            try:
+                self.flush()
+            except OSError as error:  # such as a full disk; later lines may find room
+                sys.stderr.write(f"log lines are lost: {type(error).__name__}\n")

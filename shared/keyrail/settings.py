@@ -106,7 +106,7 @@ class Settings(BaseModel):
     authorizer_response: Literal["simple", "iam"] = Field("simple", alias="KEYRAIL_AUTHORIZER_RESPONSE")
     """How an HTTP API of API Gateway with payload 2.0 was told that it would be answered."""
     authorizer_routes: str | None = Field(None, alias="KEYRAIL_AUTHORIZER_ROUTES")
-    """A JSON object: what each route needs, as docs/gateways.md has it; without it, any live key."""
+    """A JSON object: what each route needs, as docs/lambda.md has it; without it, any live key."""
     metrics: Literal["prometheus", "none"] = Field("prometheus", alias="KEYRAIL_METRICS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="KEYRAIL_LOG_LEVEL")
 

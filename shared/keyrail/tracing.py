@@ -86,5 +86,5 @@ def stop() -> None:
 
 
 def flush(seconds: float = STOP_SECONDS) -> bool:
-    """For a process that may be frozen once it has answered, such as a Lambda: call it before."""
+    """For a trigger of somebody's own, whose process is frozen once it has answered: it calls this before."""
     return tracer is None or tracer.flush(seconds)

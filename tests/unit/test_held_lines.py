@@ -7,6 +7,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from keyrail.held_lines import HELD_SECONDS, HeldLines
 
 _PROCESS = """
@@ -65,6 +67,26 @@ def test_no_line_of_many_threads_is_lost_or_told_twice() -> None:
     assert len(lines) == 12_000
     for name in range(4):
         assert [line for line in lines if line.startswith(f"{name} ")] == [f"{name} {n}" for n in range(3000)]
+
+
+def test_where_they_can_not_be_written_it_is_said_and_later_ones_are_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    written: list[str] = []
+    faults = [OSError("a line of the log")]
+
+    def write(text: str) -> None:
+        if faults:
+            raise faults.pop()
+        written.append(text)
+
+    held = HeldLines(write)
+    held.add("lost\n")
+    ends_at = time.monotonic() + 10
+    while faults and time.monotonic() < ends_at:
+        time.sleep(0.005)
+    held.add("later\n")
+    _until(1, written)
+    assert written == ["later\n"]
+    assert capsys.readouterr().err == "log lines are lost: OSError\n"
 
 
 def test_an_ending_process_writes_what_it_held(tmp_path: Path) -> None:

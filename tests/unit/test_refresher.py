@@ -10,6 +10,7 @@ from cached_instance import BOUNDS, KEY_ID, TTL, Instance
 from keyrail.adapters.cached_lookup import LOCK_SECONDS
 from keyrail.adapters.refresher import Refresher
 from keyrail.domain.errors import Unavailable
+from keyrail.telemetry import JsonFormatter
 
 IN_BACKGROUND = replace(BOUNDS, background=True)
 REFRESHED = BOUNDS.refresh_after(TTL)
@@ -75,3 +76,12 @@ def test_a_name_that_waits_is_read_once_and_one_that_failed_stops_nothing() -> N
     may_go.set()
     _until(ended)
     assert read == ["second"]
+
+
+def test_a_defect_is_told_by_its_class_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    refresher, ended = Refresher(), threading.Event()
+    refresher.add("broken", lambda: int("a secret"))
+    refresher.add("next", ended.set)
+    _until(ended)
+    assert [record.message for record in caplog.records] == ["unforeseen"]
+    assert "a secret" not in JsonFormatter().format(caplog.records[0])

@@ -127,7 +127,7 @@ def serve_one() -> None:
 
 
 def test_a_flush_sends_what_has_ended(stuck: Stuck) -> None:
-    """What a Lambda calls before it is frozen."""
+    """What a process calls that is about to be frozen."""
     serve_one()
     stuck.go.set()
     assert tracing.flush(5)

@@ -11,8 +11,6 @@ from datetime import datetime
 from itertools import islice
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from keyrail.adapters.dynamodb_layout import (
     AFTER_ALL,
     BEFORE_ALL,
@@ -26,6 +24,7 @@ from keyrail.adapters.dynamodb_layout import (
 from keyrail.adapters.dynamodb_table import ConditionFailed, DynamoTable, Item
 from keyrail.domain.errors import DeadlineExceeded, Unavailable
 from keyrail.domain.records import KeyRecord, StoredKey, Tombstone, decode_record, decode_tombstone, encode
+from keyrail.domain.stored_form import Malformed
 from keyrail.ports import Page
 
 T = TypeVar("T", KeyRecord, Tombstone)
@@ -179,8 +178,8 @@ def _decoded(item: Item, decode: Callable[[object], T], key_id: str) -> T:
     """Raises: Unavailable, without what is in it."""
     try:
         value = decode(json.loads(item["document"]["S"]))
-    except ValidationError as error:  # a ValueError too; its text holds the values
-        raise Unavailable(f"an item of {key_id} is malformed in {error.error_count()} places") from None
+    except Malformed as error:
+        raise Unavailable(f"an item of {key_id} is malformed: {error}") from None
     except (KeyError, ValueError, RecursionError):
         raise Unavailable(f"an item of {key_id} is no document") from None
     if value.key_id != key_id:

@@ -1,8 +1,8 @@
 """Reads anew what is in memory and in use, in a thread of its own, so that no request waits for it."""
 
+import logging
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from queue import SimpleQueue
 
 from keyrail.domain.errors import KeyrailError
@@ -32,5 +32,9 @@ class Refresher:
             name, read = self._waiting.get()
             with self._lock:
                 self._names.discard(name)
-            with suppress(KeyrailError):  # what is held stays until its TTL; whoever reads the feed tells the log
+            try:
                 read()
+            except KeyrailError:
+                pass  # a line for each key in use would drown the one of the feed, which comes from the same store
+            except Exception:  # so that the thread goes on, and no text of it reaches standard error
+                logging.getLogger("keyrail").exception("unforeseen")

@@ -40,10 +40,10 @@ with warnings.catch_warnings():
     class WithSchema(Request):
         """The JSON Schema (draft 2020-12) that each value under this name must keep to."""
 
-        schema: ValueSchema | None = None  # type: ignore[assignment]  # over that method
+        schema: ValueSchema | None = None  # type: ignore[assignment]  # the API's word; pydantic's is a method
 
     class WithSchemaShown(Reply):
-        schema: dict[str, Any] | None = None  # type: ignore[assignment]  # over that method
+        schema: dict[str, Any] | None = None  # type: ignore[assignment]  # the API's word; pydantic's is a method
 
 
 class JsonValue(RootModel[Any]):

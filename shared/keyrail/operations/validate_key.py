@@ -1,6 +1,6 @@
 """Answers whether a key may be used, for what, and by whom. docs/operations/validate_key.md"""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
@@ -78,8 +78,11 @@ class ValidateReply(Verdict):
     results: list[Verdict] | None = None
 
 
-class Question(NamedTuple):
-    key: str
+@dataclass(slots=True)
+class Question:
+    """What is asked of one key. Not frozen: that would take longer to make, and there is one for each key."""
+
+    key: str = field(repr=False)
     scopes: Test | None
     ip: str | None
     audience: str | None
@@ -93,20 +96,16 @@ class Questions(NamedTuple):
     is_batch: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What a ValidateReply tells, before it is one."""
+class Judged(NamedTuple):
+    """What a ValidateReply tells, before it is one. `code`: the first that is not VALID."""
 
     decisions: list[Decision]
     is_batch: bool
+    code: Code
 
     @property
     def valid(self) -> bool:
-        return all(self.decisions)
-
-    @property
-    def code(self) -> Code:
-        return next((decision.code for decision in self.decisions if not decision), Code.VALID)
+        return self.code is Code.VALID
 
     @property
     def deprecated_at(self) -> datetime | None:
@@ -135,11 +134,13 @@ def judge(questions: Questions, caller: Caller, services: Services) -> Judged:
     caller.require_scope(SCOPE)
     tenant = _tenant(questions.tenant, caller)
     decisions = [_decision(question, tenant, services) for question in questions.asked]
-    if questions.is_batch:
-        note(batch=len(decisions), valid=sum(map(bool, decisions)))
-    else:
-        note(reason=decisions[0].reason, key_id=decisions[0].presented_id)
-    return Judged(decisions, questions.is_batch)
+    if not questions.is_batch:
+        only = decisions[0]
+        note(reason=only.reason, key_id=only.presented_id)
+        return Judged(decisions, is_batch=False, code=only.code)
+    refused = [decision.code for decision in decisions if not decision]
+    note(batch=len(decisions), valid=len(decisions) - len(refused))
+    return Judged(decisions, is_batch=True, code=refused[0] if refused else Code.VALID)
 
 
 def questions_of(request: ValidateRequest) -> Questions:

@@ -18,7 +18,7 @@ _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 
 _JSON = "keyrail.json"
 
 
-class DurationType(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no type arguments
+class DurationType(click.ParamType[int]):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -28,7 +28,7 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has 
         return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 
-class LimitType(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no type arguments
+class LimitType(click.ParamType[dict[str, int]]):
     name = "limit"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:
@@ -38,7 +38,7 @@ class LimitType(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no 
         return {"requests": int(requests), "window_seconds": DURATION.convert(window, param, ctx)}
 
 
-class KeyIdType(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no type arguments
+class KeyIdType(click.ParamType[str]):
     name = "key_id"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:

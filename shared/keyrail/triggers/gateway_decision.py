@@ -20,7 +20,7 @@ from keyrail.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from keyrail.operations.validate_key import Questions, told
+from keyrail.operations.validate_key import MAX_KEY_CHARS, Questions, told
 from keyrail.telemetry import log
 from keyrail.triggers.dispatch import Outcome
 from keyrail.triggers.headers import credential_of, retirement_headers
@@ -28,7 +28,6 @@ from keyrail.triggers.problems import problem_body, problem_headers, status_of
 from keyrail.triggers.questions import question_of
 
 KEY_HEADERS = ("authorization", "x-api-key")
-MAX_KEY_CHARS = 256  # more is never a key; cut there, it is as malformed
 _UNREADABLE = "?"  # in place of a credential that can't be read: MALFORMED, as validate_key says
 _ASKED = frozenset({"required_scopes", "tenant", "audience"})
 _OURS = ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
@@ -95,7 +94,7 @@ def _for_the_client(error: KeyrailError) -> KeyrailError:
 
 def _presented(headers: Mapping[str, str]) -> str:
     try:
-        return (credential_of(headers.get) or "")[:MAX_KEY_CHARS]
+        return (credential_of(headers.get) or "")[:MAX_KEY_CHARS]  # more is never a key: cut, it is as malformed
     except KeyrailError:
         return _UNREADABLE
 
