@@ -3,11 +3,13 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from keyrail.domain.config import ConfigDocument, StoredConfig
 from keyrail.domain.events import LifecycleEvent
 from keyrail.domain.sinks import Sink
+
+if TYPE_CHECKING:  # a validator starts without them
+    from keyrail.domain.config import ConfigDocument, StoredConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +115,17 @@ class EventSink(Protocol):
 class ConfigStore(Protocol):
     """Configs by tenant and name, each with its versions, counted from 1."""
 
-    def find(self, tenant: str, name: str) -> StoredConfig:
+    def find(self, tenant: str, name: str) -> "StoredConfig":
         """The newest version, never a stale copy."""
         ...
 
-    def find_version(self, tenant: str, name: str, version: int) -> ConfigDocument | None:
+    def find_version(self, tenant: str, name: str, version: int) -> "ConfigDocument | None":
         """None where it never was, is kept no more, or was destroyed."""
         ...
 
     def readable_versions(self, tenant: str, name: str) -> frozenset[int]: ...
 
-    def write(self, tenant: str, name: str, document: ConfigDocument | None, version: int) -> int | None:
+    def write(self, tenant: str, name: str, document: "ConfigDocument | None", version: int) -> int | None:
         """The new version, always `version` + 1; None where the newest one is no longer `version` (0: there is none),
         and then nothing is changed. Without a document the name is unknown from then on."""
         ...

@@ -14,7 +14,7 @@ from keyrail.adapters.vault_paths import FEED_HEAD, PEPPER, ROLES, index_path, r
 from keyrail.adapters.vault_setup import TOKEN_TTL_SECONDS
 from keyrail.dev.openapi_examples import KEY_ID, example_key
 from keyrail.domain import lifecycle
-from keyrail.domain.fields import DEFAULT_GRACE_SECONDS
+from keyrail.domain.key_fields import DEFAULT_GRACE_SECONDS
 from keyrail.domain.key_format import ANY_KEY, CHECKSUM_CHARS, KEY_ID_CHARS, SECRET_CHARS
 from keyrail.domain.roles import BUILT_IN_ROLES
 from keyrail.ports import FEED_RING_SIZE
