@@ -50,7 +50,7 @@ def _timestamp(value: object) -> datetime:
         raise ValueError("is no time that there is, or out of range") from error
 
 
-def _no_key(text: str) -> str:
+def no_key(text: str) -> str:
     if ANY_SECRET.search(text):
         raise ValueError("holds something that looks like an API key; keys belong in no text that is kept")
     return text
@@ -60,7 +60,7 @@ def _bounded_metadata(value: dict[str, Any]) -> dict[str, Any]:
     text = json.dumps(value)
     if len(text) > MAX_METADATA_BYTES:
         raise ValueError(f"has more than {MAX_METADATA_BYTES} bytes as JSON")
-    _no_key(text)
+    no_key(text)
     return value
 
 
@@ -89,8 +89,8 @@ def _expression(text: str) -> str:
 Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
 KeyId = Annotated[str, StringConstraints(pattern=rf"^{KEY_ID.pattern}$")]
 Tenant = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Text = Annotated[str, StringConstraints(pattern=rf"^[^{_CONTROL}]{{1,200}}$"), AfterValidator(_no_key)]
-Owner = Annotated[str, StringConstraints(pattern=rf"^[^\s\ufeff{_CONTROL}]{{1,128}}$"), AfterValidator(_no_key)]
+Text = Annotated[str, StringConstraints(pattern=rf"^[^{_CONTROL}]{{1,200}}$"), AfterValidator(no_key)]
+Owner = Annotated[str, StringConstraints(pattern=rf"^[^\s\ufeff{_CONTROL}]{{1,128}}$"), AfterValidator(no_key)]
 Scope = Annotated[str, StringConstraints(pattern=rf"^(?:{SCOPE_PATTERN})$", max_length=MAX_SCOPE_CHARS)]
 ScopeExpression = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_EXPRESSION_CHARS), AfterValidator(_expression)
@@ -102,4 +102,4 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_bounded_metadata)]
 Cidr = Annotated[str, StringConstraints(max_length=64), AfterValidator(_cidr)]
 Ip = Annotated[str, StringConstraints(max_length=64), AfterValidator(_ip)]
 Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
-IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$"), AfterValidator(_no_key)]
+IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$"), AfterValidator(no_key)]
