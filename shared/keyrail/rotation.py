@@ -15,7 +15,7 @@ So the sink never holds a key that does not validate, and of any number of runne
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +30,7 @@ from keyrail.domain.lifecycle import (
     find_generation,
     in_grace,
     is_promoted,
+    is_secrets_managers,
     note_failure,
     promote,
     require_free,
@@ -45,8 +46,8 @@ from keyrail.telemetry import note
 from keyrail.validation import examine
 
 TRIES = 5  # of a write against others: late runners write the sink once each, and owners update their key
-_ACCEPTED = (Code.VALID, Code.CONTEXT_DENIED, Code.NOT_YET_VALID, Code.DISABLED)  # the secret is right: all of ours
-_NOT_LIVE = (Code.REVOKED, Code.EXPIRED)
+ACCEPTED = (Code.VALID, Code.CONTEXT_DENIED, Code.NOT_YET_VALID, Code.DISABLED)  # the secret is right: all of ours
+NOT_LIVE = (Code.REVOKED, Code.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +71,16 @@ def rotate_into_sink(stored: StoredKey, asked: SinkRotation, services: Services)
         tell_promoted(stored, asked.actor, services)
         return stored
     require_free(stored.record, services.clock.now(), is_emergency=asked.is_emergency)
-    with _failure_noted(stored, asked, services):
+    with failure_noted(stored, asked, services):
         sink = parse_sink(stored.record.rotation.sink or "", stored.record.tenant)
         held = services.delivery.read(sink)
         claimed, key = _claim(stored, held, asked, services)
-    with _failure_noted(claimed, asked, services):
+    with failure_noted(claimed, asked, services):
         if key is not None:
-            _tell("rotation.staged", claimed, asked.actor, services, _newest(claimed).n)
+            tell("rotation.staged", claimed, asked.actor, services, _newest(claimed).n)
             _deliver(sink, claimed, key, held, services)
         tested, n = _tested(sink, claimed, services)
-        _tell("rotation.delivered", claimed, asked.actor, services, n)
+        tell("rotation.delivered", claimed, asked.actor, services, n)
         promoted = _promote(tested, n, claimed, services)
     tell_promoted(promoted, asked.actor, services)
     if claimed.record.rotation.rotation_id == asked.rotation_id:
@@ -121,25 +122,34 @@ def _claim(
     now, record = services.clock.now(), stored.record
     lease_until = now + timedelta(seconds=services.rotation_lease_seconds)
     is_new = asked.is_emergency or find_generation(record, "pending") is None
-    if not is_new and _holds_pending(held, record, services):
-        claimed = take_over(record, None, lease_until=lease_until, now=now)
-        return _written(claimed, stored.version, services), None
-    key, secret = new_key(record, services)
     if not is_new:
+        record = _made_ours(record, asked)
+        is_held = _holds_pending(held, record, services)
+        key, secret = (None, None) if is_held else new_key(record, services)
         claimed = take_over(record, secret, lease_until=lease_until, now=now)
-        return _written(claimed, stored.version, services), key
-    claimed = stage(
-        record,
-        secret,
-        rotation_id=asked.rotation_id,
-        grace_seconds=asked.grace_seconds,
-        is_emergency=asked.is_emergency,
-        lease_until=lease_until,
-        now=now,
-    )
-    for hint in _resume_hints(stored, claimed):
-        services.due.add(hint)
+    else:
+        key, secret = new_key(record, services)
+        claimed = stage(
+            record,
+            secret,
+            rotation_id=asked.rotation_id,
+            grace_seconds=asked.grace_seconds,
+            is_emergency=asked.is_emergency,
+            lease_until=lease_until,
+            now=now,
+        )
+    if is_new or is_secrets_managers(stored.record):
+        for hint in _resume_hints(stored, claimed):
+            services.due.add(hint)
     return _written(claimed, stored.version, services), key
+
+
+def _made_ours(record: KeyRecord, asked: SinkRotation) -> KeyRecord:
+    """A rotation in flight keeps its id, whoever ends it. But where AWS Secrets Manager drove it, its later steps, and
+    ticks, must see that it no longer does."""
+    if not is_secrets_managers(record):
+        return record
+    return replace(record, rotation=replace(record.rotation, rotation_id=asked.rotation_id))
 
 
 def _resume_hints(before: StoredKey, claimed: KeyRecord) -> list[DueEntry]:
@@ -206,9 +216,9 @@ def _tested(sink: Sink, claimed: StoredKey, services: Services) -> tuple[StoredK
     if stored is None or generation is None:
         raise DeliveryFailed("the sink does not give back the key that was delivered to it")
     _require_ours(stored, claimed)
-    if decision.code in _NOT_LIVE:
+    if decision.code in NOT_LIVE:
         raise Conflict("The key has ended since its rotation began.", code="KEY_NOT_LIVE")
-    if generation.state != "pending" or decision.code not in _ACCEPTED:
+    if generation.state != "pending" or decision.code not in ACCEPTED:
         raise DeliveryFailed(f"the key in the sink is {generation.state} and {decision.code}")
     return stored, generation.n
 
@@ -254,7 +264,7 @@ def _promote(tested: StoredKey, n: int, claimed: StoredKey, services: Services) 
 
 
 @contextmanager
-def _failure_noted(stored: StoredKey, asked: SinkRotation, services: Services) -> Iterator[None]:
+def failure_noted(stored: StoredKey, asked: SinkRotation, services: Services) -> Iterator[None]:
     """A tick then waits before it tries again. To be overtaken is no failure."""
     try:
         yield
@@ -282,6 +292,6 @@ def _in_grace(stored: StoredKey, services: Services) -> bool:
     return in_grace(stored.record, services.clock.now())
 
 
-def _tell(event: str, stored: StoredKey, actor: str, services: Services, n: int) -> None:
+def tell(event: str, stored: StoredKey, actor: str, services: Services, n: int) -> None:
     change = stored.record.rotation.rotation_id or ""
     announce(services, event, stored.record, actor=actor, change=change, generation=n)

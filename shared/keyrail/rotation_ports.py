@@ -35,6 +35,54 @@ class KeyDelivery(Protocol):
         ...
 
 
+CURRENT, PENDING = "AWSCURRENT", "AWSPENDING"  # labels of versions of a secret in AWS
+
+
+@dataclass(frozen=True, slots=True)
+class RotatingSecret:
+    """A secret that AWS Secrets Manager rotates by itself. `labels` of each version, by the version's id."""
+
+    sink: str | None  # as a key's record would name it; None where it is none of ours
+    is_rotated: bool
+    labels: Mapping[str, frozenset[str]]
+
+    @property
+    def current(self) -> str | None:
+        return next((version for version, labels in self.labels.items() if CURRENT in labels), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretVersion:
+    """What a version holds: "" for what is not there."""
+
+    key: str = field(repr=False)
+    key_id: str
+
+
+class SecretVersions(Protocol):
+    """Each may raise DeliveryFailed: the outcome of a write is unknown then, and its repeat finds out."""
+
+    def describe(self, secret_id: str) -> RotatingSecret: ...
+
+    def read(self, secret_id: str, version_id: str) -> SecretVersion | None:
+        """None where the version has no value yet."""
+        ...
+
+    def put(
+        self, secret_id: str, version_id: str, key: str, key_id: str, generation: int, rotation_token: str | None
+    ) -> bool:
+        """The value of that version, and AWSPENDING is its label. False where it has another value, and keeps that."""
+        ...
+
+    def make_current(self, secret_id: str, version_id: str, instead_of: str) -> bool:
+        """False where neither `instead_of` nor the version itself is current; then nothing is changed."""
+        ...
+
+    def give_up(self, secret_id: str, version_id: str) -> None:
+        """It is AWSPENDING no more."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DueEntry:
     """A hint that something is to be looked at from `at` on, a whole second. `subject` is a key id, or a config's
