@@ -17,7 +17,8 @@ from typing import Any
 
 from keyrail.adapters.dynamodb_layout import AFTER_ALL, BEFORE_ALL, SHARDS, event_item, event_pk
 from keyrail.adapters.dynamodb_table import ConditionFailed, DynamoTable
-from keyrail.adapters.stored_event import decode_event, encode_event
+from keyrail.adapters.stored_event import decode_event
+from keyrail.domain import stored_form
 from keyrail.domain.events import LifecycleEvent
 
 LONGEST_TURN = timedelta(hours=1)  # one said to last longer is from a clock that was wrong
@@ -34,7 +35,7 @@ class DynamoEventOutbox:
         self._table = table
 
     def put(self, event: LifecycleEvent) -> None:
-        item = event_item(event.event_id, event.at) | {"document": {"S": json.dumps(encode_event(event))}}
+        item = event_item(event.event_id, event.at) | {"document": {"S": json.dumps(stored_form.encode(event))}}
         try:
             self._table.write("put_item", Item=item, ConditionExpression="attribute_not_exists(pk)")
         except ConditionFailed:

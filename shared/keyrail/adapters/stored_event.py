@@ -1,16 +1,10 @@
-"""A lifecycle event as an outbox keeps it, wherever that lies."""
+"""A lifecycle event out of an outbox, wherever that lies."""
 
 import logging
-from typing import Any
 
 from keyrail.domain import stored_form
 from keyrail.domain.events import LifecycleEvent
 from keyrail.telemetry import log
-
-
-def encode_event(event: LifecycleEvent) -> dict[str, Any]:
-    document: dict[str, Any] = stored_form.encode(event)
-    return document
 
 
 def decode_event(path: str, data: object) -> LifecycleEvent | None:

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keyrail.adapters.stored_event import decode_event, encode_event
+from keyrail.adapters.stored_event import decode_event
 from keyrail.adapters.vault_paths import SecretPath
 from keyrail.adapters.vault_session import VaultSession
+from keyrail.domain import stored_form
 from keyrail.domain.events import LifecycleEvent
 
 _FOLDER = SecretPath(("outbox",))
@@ -30,7 +31,7 @@ class VaultEventOutbox:
         self._session = session
 
     def put(self, event: LifecycleEvent) -> None:
-        self._session.create(_path(event), encode_event(event))  # one that is there already is the same
+        self._session.create(_path(event), stored_form.encode(event))  # one that is there already is the same
 
     def pending(self, limit: int) -> list[LifecycleEvent]:
         events: list[LifecycleEvent] = []
