@@ -25,6 +25,11 @@ class Settings:
     dynamodb_table: str = setting("keyrail", "KEYRAIL_DYNAMODB_TABLE", pattern=r"^[a-zA-Z0-9_.-]{3,255}$")
     dynamodb_deadline_seconds: float = setting(2.0, "KEYRAIL_DYNAMODB_DEADLINE_SECONDS", gt=0, le=30)
     """Region, credentials and endpoint are found as boto3 does."""
+    pepper: Literal["vault", "secretsmanager", "kms"] = setting("vault", "KEYRAIL_PEPPER")
+    """Anywhere but in Vault, beside keys in DynamoDB: then there is no Vault at all."""
+    pepper_secret: str = setting("keyrail/pepper", "KEYRAIL_PEPPER_SECRET", pattern=r"^[a-zA-Z0-9/_+=.@-]{1,512}$")
+    pepper_key: str = setting("alias/keyrail-pepper", "KEYRAIL_PEPPER_KEY", pattern=r"^[a-zA-Z0-9:/_-]{1,2048}$")
+    """The id, alias or ARN of the KMS key that makes the versions of the pepper which an administrator adds."""
     prefix: str = setting("krl", "KEYRAIL_PREFIX", pattern=_LABEL)
     environment: str = setting("live", "KEYRAIL_ENVIRONMENT", pattern=_LABEL)
     imported_prefixes: str | None = setting(
