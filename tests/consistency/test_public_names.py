@@ -54,6 +54,7 @@ ERRORS = {
     "RotatorFailed": "UNAVAILABLE",
     "Unauthenticated": "UNAUTHENTICATED",
     "Unavailable": "UNAVAILABLE",
+    "Unreadable": "UNAVAILABLE",
 }
 
 
