@@ -5,9 +5,10 @@ The authority is an administrator's: VAULT_TOKEN, and what boto3 finds.
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -23,7 +24,8 @@ from keyrail.triggers.cli_migrate_run import Movers
 from keyrail.triggers.cli_options import json_option, many_options, mount_option
 from keyrail.triggers.cli_root import REFUSED, UNAVAILABLE, USAGE, CliError, told
 
-NAMES = {"vault": "Vault", "dynamodb": "DynamoDB"}
+StoreName = Literal["vault", "dynamodb"]
+NAMES: dict[StoreName, str] = {"vault": "Vault", "dynamodb": "DynamoDB"}
 CATCH_UPS = 3  # with what changed while it copied; each takes a fraction of the one before
 POLL_SECONDS = 0.5
 INDEX_SECONDS = 10.0  # DynamoDB's indexes follow within about a second
@@ -35,7 +37,9 @@ INDEX_SECONDS = 10.0  # DynamoDB's indexes follow within about a second
 @mount_option
 @many_options
 @json_option
-def migrate(target: str, follow: bool, mount: str | None, report_file: Path | None, dry_run: bool, ask: bool) -> None:
+def migrate(
+    target: StoreName, follow: bool, mount: str | None, report_file: Path | None, dry_run: bool, ask: bool
+) -> None:
     """Copy all key records, tombstones and hints between Vault and DynamoDB, while both are in use.
 
     Needs --report FILE, the same for every run of either direction. Run again, it copies what is missing or was
@@ -57,10 +61,10 @@ def migrate(target: str, follow: bool, mount: str | None, report_file: Path | No
         notes.close()
 
 
-def _store(settings: Settings, name: str) -> Store:
+def _store(settings: Settings, name: StoreName) -> Store:
     """Raises: CliError."""
     try:
-        services = build_services(settings.model_copy(update={"store": name}))
+        services = build_services(replace(settings, store=name))
     except Internal as error:
         raise CliError(error.detail.removeprefix("settings: "), exit_code=USAGE) from error
     return Store(services.keys, services.due, services.feed)
