@@ -71,7 +71,7 @@ def build_services(settings: Settings) -> Services:
     metrics = _metrics(settings, clock)
     stores = _memory_stores() if settings.store == "memory" else _vault_stores(settings, metrics, clock)
     if settings.store == "dynamodb":
-        stores = replace(stores, **in_dynamodb(settings))  # the rest stays in Vault
+        stores = replace(stores, **in_dynamodb(settings, metrics))  # the rest stays in Vault
     return Services(
         key_format=settings.key_format(),
         life_policy=LifePolicy(settings.default_lifetime_seconds, settings.max_lifetime_seconds or None),

@@ -4,11 +4,12 @@ from importlib.util import find_spec
 from typing import Any
 
 from keyrail.domain.errors import Internal
+from keyrail.ports import Metrics
 from keyrail.rotation_ports import EventSink, KeyDelivery
 from keyrail.settings import Settings
 
 
-def in_dynamodb(settings: Settings) -> dict[str, Any]:
+def in_dynamodb(settings: Settings, metrics: Metrics) -> dict[str, Any]:
     """Those of the stores that outgrow one Vault: keys, the due index and the change feed. Raises: Internal."""
     from keyrail.adapters.dynamodb_due import DynamoDueIndex
     from keyrail.adapters.dynamodb_feed import DynamoChangeFeed
@@ -16,7 +17,7 @@ def in_dynamodb(settings: Settings) -> dict[str, Any]:
     from keyrail.adapters.dynamodb_table import DynamoTable
 
     _require_boto3("KEYRAIL_STORE")
-    table = DynamoTable(settings.dynamodb_table, settings.dynamodb_deadline_seconds)
+    table = DynamoTable(settings.dynamodb_table, settings.dynamodb_deadline_seconds, metrics=metrics)
     return {"keys": DynamoKeyStore(table), "due": DynamoDueIndex(table), "feed": DynamoChangeFeed(table)}
 
 
