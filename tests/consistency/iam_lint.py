@@ -29,7 +29,13 @@ EXCUSED = (
     Excuse(
         frozenset(
             f"secretsmanager:{action}"
-            for action in ("CreateSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
+            for action in (
+                "CreateSecret",
+                "DescribeSecret",
+                "GetSecretValue",
+                "PutSecretValue",
+                "UpdateSecretVersionStage",
+            )
         ),
         re.compile(r"(?:\$\{secrets_arn\}|arn:[^:*?]+:secretsmanager:[^:*?]+:[0-9]{12}:secret:[^*?]+/)\*"),
     ),
