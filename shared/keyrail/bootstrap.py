@@ -106,11 +106,13 @@ def build_services(settings: Settings) -> Services:
 
 def _stores(settings: Settings, metrics: Metrics, clock: Clock) -> _Stores:
     if is_without_vault(settings):
-        return _Stores(**without_vault(settings, clock), delivery=_delivery(settings, None))
+        return _Stores(**without_vault(settings, metrics, clock), delivery=_delivery(settings, None))
     if settings.store == "memory":
         return _memory_stores()
     stores = _vault_stores(settings, metrics, clock)
-    return replace(stores, **in_dynamodb(dynamo_table(settings))) if settings.store == "dynamodb" else stores
+    if settings.store == "dynamodb":
+        return replace(stores, **in_dynamodb(dynamo_table(settings, metrics)))
+    return stores
 
 
 def _memory_stores() -> _Stores:

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from keyrail.domain.errors import Internal
-from keyrail.ports import Clock, PepperSource
+from keyrail.ports import Clock, Metrics, PepperSource
 from keyrail.rotation_ports import EventSink, KeyDelivery, SecretVersions
 from keyrail.settings import Settings
 
@@ -29,13 +29,13 @@ def in_dynamodb(table: "DynamoTable") -> dict[str, Any]:
     return {"keys": DynamoKeyStore(table), "due": DynamoDueIndex(table), "feed": DynamoChangeFeed(table)}
 
 
-def without_vault(settings: Settings, clock: Clock) -> dict[str, Any]:
+def without_vault(settings: Settings, metrics: Metrics, clock: Clock) -> dict[str, Any]:
     """All stores but the sinks. Raises: Internal."""
     from keyrail.adapters.dynamodb_documents import DynamoDocuments, DynamoRoleSource, DynamoUsageLog
     from keyrail.adapters.dynamodb_outbox import DynamoEventOutbox
     from keyrail.adapters.no_config_store import NoConfigStore
 
-    table = dynamo_table(settings)
+    table = dynamo_table(settings, metrics)
     documents = DynamoDocuments(table)
     return {
         **in_dynamodb(table),
@@ -58,12 +58,12 @@ def _peppers(settings: Settings, documents: "DynamoDocuments") -> PepperSource:
     return SecretsManagerPepper(settings.pepper_secret)
 
 
-def dynamo_table(settings: Settings) -> "DynamoTable":
+def dynamo_table(settings: Settings, metrics: Metrics) -> "DynamoTable":
     """Raises: Internal."""
     from keyrail.adapters.dynamodb_table import DynamoTable
 
     _require_boto3("KEYRAIL_STORE")
-    return DynamoTable(settings.dynamodb_table, settings.dynamodb_deadline_seconds)
+    return DynamoTable(settings.dynamodb_table, settings.dynamodb_deadline_seconds, metrics=metrics)
 
 
 def in_secrets_manager(prefix: str) -> KeyDelivery:
