@@ -176,6 +176,19 @@ def extract(provider: str, package: Package) -> Body:
     }
 
 
+def text_of(told: Body) -> str:
+    """JSON with a line for each type, so that a difference tells which one changed."""
+    lines = [f"  {json.dumps(key)}: {_types(value)}" for key, value in told.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _types(value: Any) -> str:
+    if not isinstance(value, dict) or "attributes" in value or not value:
+        return json.dumps(value, sort_keys=True)
+    lines = [f"    {json.dumps(name)}: {json.dumps(body, sort_keys=True)}" for name, body in sorted(value.items())]
+    return "{\n" + ",\n".join(lines) + "\n  }"
+
+
 def main() -> int:
     SCHEMAS.mkdir(exist_ok=True)
     for provider, requirement in WHEELS.items():
@@ -184,7 +197,7 @@ def main() -> int:
             subprocess.run(command, check=True)
             (wheel,) = Path(folder).glob("*.whl")
             told = extract(provider, Package.read(wheel))
-        (SCHEMAS / f"{provider}.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
+        (SCHEMAS / f"{provider}.json").write_text(text_of(told))
     return 0
 
 
