@@ -64,14 +64,6 @@ def test_a_readme_without_a_place_for_the_table_is_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
-def test_every_input_and_output_is_described(file: Path) -> None:
-    for each in (file, file.with_name("outputs.tf")):
-        blocks = re.findall(r'^(?:variable|output) "(\w+)" \{\n(.*?)^\}', each.read_text(), re.DOTALL | re.MULTILINE)
-        assert blocks
-        assert [name for name, body in blocks if "  description = " not in re.sub(r" +=", " =", body)] == []
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 def test_a_module_has_examples_tests_and_bounds(file: Path) -> None:
     assert list(file.parent.glob("tests/*.tftest.hcl"))
     assert list(file.parent.glob("examples/*/main.tf"))

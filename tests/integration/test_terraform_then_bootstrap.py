@@ -4,7 +4,6 @@ Terraform's provider for Vault can't be had everywhere: its plan is real, and th
 """
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import pytest
 from bootstrapping import Place
 
 from keyrail.dev.openbao import OpenBao
-from keyrail.dev.terraform import copied
+from keyrail.dev.terraform import Terraform, copy_of_modules
+from keyrail.dev.terraform_provider import stand_ins
 
 ROOT = Path(__file__).parents[2]
 Values = dict[str, Any]
@@ -37,16 +37,14 @@ def place(openbao: OpenBao) -> Iterator[Place]:
 
 
 def planned(place: Place, scratch: Path) -> list[tuple[str, Values]]:
-    if shutil.which("terraform") is None:
-        pytest.skip("terraform is not here")
     config, delivery = place.other_mounts
     names = {"mount": place.mount, "config_mount": config, "delivery_mount": delivery}
     variables = [f"-var={name}={value}" for name, value in names.items()]
-    with copied(ROOT, scratch) as terraform:
-        module = terraform.at("vault")
-        done = module.run("plan", "-out=plan", *variables, f'-var=approle={{ path = "{place.mount}" }}')
-        assert done.returncode == 0, done.stderr
-        told = json.loads(module.run("show", "-json", "plan").stdout)
+    with stand_ins() as environment:
+        module = Terraform(copy_of_modules(ROOT, scratch) / "vault", scratch / "state", environment)
+        module.init()
+        module.run("plan", "-out=plan", *variables, f'-var=approle={{ path = "{place.mount}" }}')
+        told = json.loads(module.run("show", "-json", "plan"))
     resources = told["planned_values"]["root_module"]["resources"]
     return sorted(((each["type"], each["values"]) for each in resources), key=lambda each: list(WRITTEN).index(each[0]))
 
