@@ -58,14 +58,18 @@ resource "google_cloudfunctions2_function" "this" {
     vpc_connector                    = var.vpc_connector
     vpc_connector_egress_settings    = var.vpc_connector == null ? null : "PRIVATE_RANGES_ONLY"
 
-    secret_volumes {
-      mount_path = local.secret_id_folder
-      project_id = var.project_id
-      secret     = google_secret_manager_secret.secret_id[each.key].secret_id
+    dynamic "secret_volumes" {
+      for_each = { for name, secret in google_secret_manager_secret.secret_id : name => secret if name == each.key }
 
-      versions {
-        version = google_secret_manager_secret_version.secret_id[each.key].version
-        path    = "secret-id"
+      content {
+        mount_path = local.secret_id_folder
+        project_id = var.project_id
+        secret     = secret_volumes.value.secret_id
+
+        versions {
+          version = google_secret_manager_secret_version.secret_id[secret_volumes.key].version
+          path    = "secret-id"
+        }
       }
     }
 
@@ -82,13 +86,6 @@ resource "google_cloudfunctions2_function" "this" {
           path    = "ca.pem"
         }
       }
-    }
-  }
-
-  lifecycle {
-    precondition {
-      condition     = startswith(coalesce(lookup(local.identities[each.key], "KEYRAIL_VAULT_ROLE_ID", null), "-"), "-") == false
-      error_message = "identities_dir has no role id for ${each.key}: run `keyrail bootstrap --identities` first."
     }
   }
 }

@@ -1,7 +1,11 @@
-# What logs a function into Vault. Only that function can read it, and Terraform keeps no copy.
+# What logs a function into Vault by AppRole. Only that function can read it, and Terraform keeps no copy.
+
+locals {
+  with_secret_id = { for name, each in local.functions : name => each if var.vault_login == "approle" }
+}
 
 resource "google_secret_manager_secret" "secret_id" {
-  for_each = local.functions
+  for_each = local.with_secret_id
 
   project   = var.project_id
   secret_id = "${each.value.id}-vault-secret-id"
@@ -13,7 +17,7 @@ resource "google_secret_manager_secret" "secret_id" {
 }
 
 resource "google_secret_manager_secret_version" "secret_id" {
-  for_each = local.functions
+  for_each = local.with_secret_id
 
   secret                 = google_secret_manager_secret.secret_id[each.key].id
   secret_data_wo         = file("${var.identities_dir}/${each.key}.secret-id")
@@ -25,7 +29,7 @@ resource "google_secret_manager_secret_version" "secret_id" {
 }
 
 resource "google_secret_manager_secret_iam_member" "secret_id" {
-  for_each = local.functions
+  for_each = local.with_secret_id
 
   project   = var.project_id
   secret_id = google_secret_manager_secret.secret_id[each.key].secret_id

@@ -4,9 +4,9 @@ locals {
   secret_id_folder = "/etc/keyrail/vault"
   vault_ca_folder  = "/etc/keyrail/vault-ca"
 
-  # <function>.env: lines of NAME=value, none of which is secret
+  # Of AppRole, in <function>.env: lines of NAME=value, none of which is secret
   identities = {
-    for name in keys(local.functions) : name => {
+    for name in keys(local.with_secret_id) : name => {
       for line in compact(split("\n", file("${var.identities_dir}/${name}.env"))) :
       split("=", line)[0] => trimprefix(line, "${split("=", line)[0]}=")
     }
@@ -18,8 +18,19 @@ locals {
     KEYRAIL_METRICS   = "none"
     LOG_EXECUTION_ID  = "false" # else Google sets it, and each plan would show it
   }
+  of_login = {
+    for name in keys(local.functions) : name => var.vault_login == "approle" ? merge(
+      local.identities[name],
+      { KEYRAIL_VAULT_SECRET_ID_FILE = "${local.secret_id_folder}/secret-id" },
+      ) : {
+      KEYRAIL_VAULT_AUTH            = "google"
+      KEYRAIL_VAULT_AUTH_MOUNT      = var.vault_auth_mount
+      KEYRAIL_VAULT_ROLE            = "${lookup(var.settings, "KEYRAIL_VAULT_MOUNT", "keyrail")}-${name}"
+      KEYRAIL_VAULT_GOOGLE_AUDIENCE = var.vault_address
+    }
+  }
   of_vault = merge(
-    { VAULT_ADDR = var.vault_address, KEYRAIL_VAULT_SECRET_ID_FILE = "${local.secret_id_folder}/secret-id" },
+    { VAULT_ADDR = var.vault_address },
     var.vault_ca_certificate == null ? {} : { VAULT_CACERT = "${local.vault_ca_folder}/ca.pem" },
   )
   of_ticks = {
@@ -33,7 +44,7 @@ locals {
     for name, each in local.functions : name => merge(
       local.of_platform,
       var.settings,
-      local.identities[name],
+      local.of_login[name],
       local.of_vault,
       { THREADS = tostring(each.concurrency), OTEL_SERVICE_NAME = each.id },
       contains(values(local.jobs)[*].function, name) ? local.of_ticks : {},

@@ -73,9 +73,32 @@ variable "vault_ca_certificate" {
   }
 }
 
+variable "vault_login" {
+  type        = string
+  description = "google: by the token of its service account, which Vault's JWT method takes, so that no secret lies anywhere. approle: by a secret id from identities_dir, kept in Secret Manager."
+  default     = "google"
+
+  validation {
+    condition     = contains(["google", "approle"], var.vault_login)
+    error_message = "vault_login is google or approle."
+  }
+}
+
+variable "vault_auth_mount" {
+  type        = string
+  description = "Where Vault's JWT method is mounted, for google. For approle identities_dir says it."
+  default     = "jwt"
+}
+
 variable "identities_dir" {
   type        = string
-  description = "Where `keyrail bootstrap --identities` wrote <function>.env and <function>.secret-id. Secret ids go to Secret Manager, and neither into the state nor into a plan."
+  description = "For approle: where `keyrail bootstrap --identities` wrote <function>.env and <function>.secret-id. Secret ids go to Secret Manager, and neither into the state nor into a plan."
+  default     = null
+
+  validation {
+    condition     = (var.identities_dir != null) == (var.vault_login == "approle")
+    error_message = "identities_dir goes with vault_login = \"approle\"."
+  }
 }
 
 variable "identities_version" {

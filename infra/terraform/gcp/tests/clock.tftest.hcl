@@ -6,7 +6,6 @@ variables {
   project_id       = "acme-keys"
   region           = "europe-west1"
   vault_address    = "https://vault.example.com:8200"
-  identities_dir   = "tests/identities"
   functions        = ["rotate", "validate_key"]
   public_functions = ["rotate"]
 }

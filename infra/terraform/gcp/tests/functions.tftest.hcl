@@ -6,7 +6,6 @@ variables {
   project_id       = "acme-keys"
   region           = "europe-west1"
   vault_address    = "https://vault.example.com:8200"
-  identities_dir   = "tests/identities"
   functions        = ["rotate", "validate_key"]
   public_functions = ["rotate"]
   invokers         = { validate_key = ["serviceAccount:gateway@acme-keys.iam.gserviceaccount.com"] }
@@ -50,8 +49,58 @@ run "an_instance_without_cpu_between_requests_reads_the_feed_inline" {
   }
 }
 
+run "a_function_logs_in_by_its_service_account_and_no_secret_is_kept" {
+  command = plan
+
+  assert {
+    condition = {
+      for name, value in google_cloudfunctions2_function.this["validate_key"].service_config[0].environment_variables :
+      name => value if startswith(name, "KEYRAIL_VAULT_")
+      } == {
+      KEYRAIL_VAULT_AUTH            = "google"
+      KEYRAIL_VAULT_AUTH_MOUNT      = "jwt"
+      KEYRAIL_VAULT_ROLE            = "keyrail-validate_key"
+      KEYRAIL_VAULT_GOOGLE_AUDIENCE = "https://vault.example.com:8200"
+    }
+    error_message = "Role and audience are those of infra/terraform/vault."
+  }
+
+  assert {
+    condition     = length(google_secret_manager_secret.secret_id) == 0 && length(google_cloudfunctions2_function.this["validate_key"].service_config[0].secret_volumes) == 0
+    error_message = "Nothing is mounted, as there is nothing to keep."
+  }
+}
+
+run "a_role_is_called_as_the_mount_is" {
+  command = plan
+
+  variables {
+    settings = { KEYRAIL_VAULT_MOUNT = "keys" }
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.this["rotate"].service_config[0].environment_variables["KEYRAIL_VAULT_ROLE"] == "keys-rotate"
+    error_message = "infra/terraform/vault calls roles <mount>-<function>."
+  }
+}
+
+run "approle_needs_its_files" {
+  command = plan
+
+  variables {
+    vault_login = "approle"
+  }
+
+  expect_failures = [var.identities_dir]
+}
+
 run "a_function_logs_in_as_itself_by_a_mounted_secret_id" {
   command = plan
+
+  variables {
+    vault_login    = "approle"
+    identities_dir = "tests/identities"
+  }
 
   assert {
     condition     = google_cloudfunctions2_function.this["validate_key"].service_config[0].environment_variables["KEYRAIL_VAULT_ROLE_ID"] == "role-of-validate_key"
@@ -78,6 +127,8 @@ run "a_ca_of_ones_own_is_a_file" {
   command = plan
 
   variables {
+    vault_login          = "approle"
+    identities_dir       = "tests/identities"
     vault_ca_certificate = "-----BEGIN CERTIFICATE-----\nstands for one\n-----END CERTIFICATE-----\n"
   }
 

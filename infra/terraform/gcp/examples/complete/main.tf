@@ -27,12 +27,6 @@ variable "vault_address" {
   description = "VAULT_ADDR of the functions."
 }
 
-variable "identities_dir" {
-  type        = string
-  description = "Where `keyrail bootstrap --identities` wrote to."
-  default     = "../../../../../.keyrail/identities"
-}
-
 provider "google" {
   project = var.project_id
   region  = var.region
@@ -41,10 +35,9 @@ provider "google" {
 module "keyrail" {
   source = "../.."
 
-  project_id     = var.project_id
-  region         = var.region
-  vault_address  = var.vault_address
-  identities_dir = var.identities_dir
+  project_id    = var.project_id
+  region        = var.region
+  vault_address = var.vault_address
 
   # Keyrail asks every caller for a key itself.
   public_functions = [
