@@ -219,6 +219,8 @@ def vault_config(settings: Settings) -> VaultConfig:
             role_id=settings.vault_role_id,
             secret_id_file=settings.vault_secret_id_file,
             jwt_file=settings.vault_jwt_file,
+            google_audience=settings.vault_google_audience,
+            google_metadata_host=settings.google_metadata_host,
             aws_server_id=settings.vault_aws_server_id,
             aws_region=settings.vault_aws_region,
             mount=settings.vault_mount,

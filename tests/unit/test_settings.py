@@ -39,7 +39,9 @@ def test_vaults_own_variables_keep_their_names() -> None:
     names = set(variables(Settings))
     assert {name for name in names if name.startswith("VAULT_")} == {f"VAULT_{name}" for name in usual}
     assert {name for name in names if name.startswith("K_")} == {"K_SINK", "K_CE_OVERRIDES", "K_CA_CERTS"}  # Knative's
-    assert all(re.fullmatch(r"(VAULT|KEYRAIL|K|OTEL)_[A-Z_]+", name) for name in names)
+    assert all(
+        re.fullmatch(r"(VAULT|KEYRAIL|K|OTEL)_[A-Z_]+", name) for name in names - {"GCE_METADATA_HOST"}
+    )  # Google's
 
 
 VALUES = {
@@ -128,6 +130,8 @@ VALUES = {
     "KEYRAIL_VAULT_ROLE_ID": ("vault_role_id", "r", "r"),
     "KEYRAIL_VAULT_SECRET_ID_FILE": ("vault_secret_id_file", "/run/secret-id", "/run/secret-id"),
     "KEYRAIL_VAULT_JWT_FILE": ("vault_jwt_file", "/run/jwt", "/run/jwt"),
+    "KEYRAIL_VAULT_GOOGLE_AUDIENCE": ("vault_google_audience", "keyrail-vault", "keyrail-vault"),
+    "GCE_METADATA_HOST": ("google_metadata_host", "127.0.0.1:8081", "127.0.0.1:8081"),
     "KEYRAIL_VAULT_AWS_SERVER_ID": ("vault_aws_server_id", "vault.example.com", "vault.example.com"),
     "KEYRAIL_VAULT_AWS_REGION": ("vault_aws_region", "eu-central-1", "eu-central-1"),
     "KEYRAIL_VAULT_MOUNT": ("vault_mount", "keyrail-ml", "keyrail-ml"),
