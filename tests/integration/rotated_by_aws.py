@@ -125,11 +125,9 @@ def functions(
     zips: Zips, rotations: Rotations, aws_endpoint: str, folder: Path, count: int = 1
 ) -> Iterator[list[Function]]:
     """boto3 is there as in Lambda's own runtime: the zip is without it."""
+    deployment, log = rotations.deployment, zips.folder / f"rotate-{PYTHON}.log"
     with ExitStack() as stack:
-        proxies = (
-            stack.enter_context(proxy_to(rotations.deployment.vault.address)),
-            stack.enter_context(proxy_to(aws_endpoint)),
-        )
+        vault, aws = (stack.enter_context(proxy_to(each)) for each in (deployment.vault.address, aws_endpoint))
         paths = [zips.folder / f"rotate-{PYTHON}", zips.clients[PYTHON], _runtime(folder)]
         more = {
             "KEYRAIL_SECRETS_PREFIX": PREFIX,
@@ -139,7 +137,7 @@ def functions(
         }
         env = deployment.environment("rotate", vault.address, **ROTATOR, **more)
         yield [Function(zips, env, (vault, aws), stack) for _ in range(count)]
-    canary.search("the output of the Lambda rotate", (zips.folder / f"rotate-{PYTHON}.log").read_text())
+    deployment.canary.search("the output of the Lambda rotate", log.read_text())
 
 
 def _runtime(folder: Path) -> Path:
