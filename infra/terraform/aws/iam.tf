@@ -51,18 +51,11 @@ locals {
     )[split(":", arn)[2]].Statement
   ]
 
+  # For secrets that are named: the document says what, not which.
   rotated_statements = [
-    for arns in [values(var.rotated_secrets)[*].arn] : {
-      Sid    = "RotateSecrets"
-      Effect = "Allow"
-      Action = [
-        "secretsmanager:DescribeSecret",
-        "secretsmanager:GetSecretValue",
-        "secretsmanager:PutSecretValue",
-        "secretsmanager:UpdateSecretVersionStage",
-      ]
-      Resource = arns
-    } if length(arns) > 0
+    for statement in jsondecode(
+      templatefile("${local.policies}/secret_rotation.json", { secrets_arn = local.arns.secrets })
+    ).Statement : merge(statement, { Resource = values(var.rotated_secrets)[*].arn }) if length(var.rotated_secrets) > 0
   ]
 
   dead_letter_statement = {

@@ -85,16 +85,12 @@ variable "store" {
 }
 
 variable "vault" {
-  description = <<-EOT
-    How functions reach Vault and log in to it: settings of docs/settings.md under shorter names. Each function logs in
-    with the role `<role_prefix><function>`. `auth` is `aws` (by the function's own IAM role) or `jwt`; `cacert` and
-    `jwt_file` are paths in a layer.
-  EOT
+  description = "How functions reach Vault and log in there, each with the role <role_prefix><function>: `auth` is `aws`, by its IAM role, or `jwt`; `cacert` and `jwt_file` are paths in a layer. The rest is in docs/settings.md under longer names."
   type = object({
     address       = string
     auth          = optional(string, "aws")
     auth_mount    = optional(string)
-    role_prefix   = optional(string, "")
+    role_prefix   = optional(string, "keyrail-")
     mount         = optional(string)
     namespace     = optional(string)
     cacert        = optional(string)
