@@ -200,6 +200,12 @@ variable "rotated_secrets" {
   }
   validation {
     condition = alltrue([
+      for secret in values(var.rotated_secrets) : try(startswith(split(":secret:", secret.arn)[1], var.secrets_prefix), false)
+    ])
+    error_message = "rotated_secrets must have names that begin with secrets_prefix: they are sinks of keys."
+  }
+  validation {
+    condition = alltrue([
       for secret in values(var.rotated_secrets) : secret.days >= 1 && secret.days <= 1000 && floor(secret.days) == secret.days
     ])
     error_message = "rotated_secrets must hold whole days from 1 to 1000."
