@@ -39,6 +39,16 @@ locals {
     } if var.store == "dynamodb"
   ]
 
+  pepper_statements = [
+    for pepper in var.pepper[*] : jsondecode(
+      templatefile("${local.policies}/pepper.json", {
+        table_arn         = local.arns.table
+        pepper_secret_arn = "${local.arns.secrets}${coalesce(pepper.secret_name, "none")}-??????" # AWS ends each with six letters
+        pepper_key_arn    = coalesce(pepper.key_arn, "none")
+      })
+    )[local.pepper_kind].Statement
+  ]
+
   sink_statements = [
     for prefix in var.secrets_prefix[*] : jsondecode(
       templatefile("${local.policies}/sinks.json", { secrets_arn = "${local.arns.secrets}${prefix}" })
@@ -120,6 +130,7 @@ resource "aws_iam_role_policy" "function" {
       local.log_statements[each.key],
       local.table_statements[each.key],
       local.key_statements,
+      flatten(local.pepper_statements),
       local.network_statements[each.key],
       [for statement in local.rotator_statements : statement if each.key == local.rotator],
     )

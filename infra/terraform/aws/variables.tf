@@ -78,10 +78,6 @@ variable "store" {
     condition     = contains(["vault", "dynamodb"], var.store)
     error_message = "store must be vault or dynamodb."
   }
-  validation {
-    condition     = var.store == "dynamodb" || var.vault != null
-    error_message = "store is vault, so vault must say where that is."
-  }
 }
 
 variable "vault" {
@@ -101,6 +97,10 @@ variable "vault" {
   default = null
 
   validation {
+    condition     = (var.vault == null) != (var.pepper == null)
+    error_message = "Give vault, or pepper where there is no Vault: one of both."
+  }
+  validation {
     condition     = var.vault == null || can(regex("^https://[^\\s@]+$", var.vault.address)) || can(regex("^http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?$", var.vault.address))
     error_message = "vault.address must be an https address without user and password; http only on loopback."
   }
@@ -111,6 +111,32 @@ variable "vault" {
   validation {
     condition     = try(var.vault.auth, "aws") != "jwt" || try(var.vault.jwt_file, null) != null
     error_message = "vault.auth is jwt, so vault.jwt_file must say where the token is."
+  }
+}
+
+variable "pepper" {
+  description = "Where the pepper is if there is no Vault: in Secrets Manager's secret `secret_name`, or made by KMS with the HMAC key `key_arn`."
+  type = object({
+    secret_name = optional(string)
+    key_arn     = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.pepper == null || (try(var.pepper.secret_name, null) == null) != (try(var.pepper.key_arn, null) == null)
+    error_message = "pepper must have one of secret_name and key_arn."
+  }
+  validation {
+    condition     = try(var.pepper.secret_name, null) == null || can(regex("^[a-zA-Z0-9/_+=.@-]{1,512}$", var.pepper.secret_name))
+    error_message = "pepper.secret_name must be the name of a secret, no ARN."
+  }
+  validation {
+    condition     = try(var.pepper.key_arn, null) == null || can(regex("^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/[^*]+$", var.pepper.key_arn))
+    error_message = "pepper.key_arn must be the ARN of a key, not of an alias."
+  }
+  validation {
+    condition     = var.pepper == null || var.store == "dynamodb"
+    error_message = "pepper is for keys in DynamoDB: where store is vault, it is in Vault."
   }
 }
 
@@ -125,9 +151,10 @@ variable "environment" {
   }
   validation {
     condition = length(setintersection(keys(var.environment), [
-      "KEYRAIL_DYNAMODB_TABLE", "KEYRAIL_EVENT_ARN", "KEYRAIL_SECRETS_PREFIX", "KEYRAIL_STORE", "KEYRAIL_VAULT_ROLE",
+      "KEYRAIL_DYNAMODB_TABLE", "KEYRAIL_EVENT_ARN", "KEYRAIL_PEPPER", "KEYRAIL_PEPPER_SECRET", "KEYRAIL_SECRETS_PREFIX",
+      "KEYRAIL_STORE", "KEYRAIL_VAULT_ROLE",
     ])) == 0
-    error_message = "environment must leave to the other variables what they set: event_arn, secrets_prefix, store, vault."
+    error_message = "environment must leave to the other variables what they set: event_arn, pepper, secrets_prefix, store, vault."
   }
 }
 

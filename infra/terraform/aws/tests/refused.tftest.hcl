@@ -96,14 +96,49 @@ run "an_unknown_architecture" {
   expect_failures = [var.architecture]
 }
 
-run "keys_in_a_vault_that_is_nowhere" {
+run "neither_a_vault_nor_a_pepper" {
   command = plan
 
   variables {
     vault = null
   }
 
-  expect_failures = [var.store]
+  expect_failures = [var.vault]
+}
+
+run "keys_in_vault_and_the_pepper_elsewhere" {
+  command = plan
+
+  variables {
+    vault  = null
+    pepper = { secret_name = "keyrail/pepper" }
+  }
+
+  expect_failures = [var.pepper]
+}
+
+run "a_pepper_in_two_places" {
+  command = plan
+
+  variables {
+    store  = "dynamodb"
+    vault  = null
+    pepper = { secret_name = "keyrail/pepper", key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555" }
+  }
+
+  expect_failures = [var.pepper]
+}
+
+run "a_pepper_by_the_alias_of_its_key" {
+  command = plan
+
+  variables {
+    store  = "dynamodb"
+    vault  = null
+    pepper = { key_arn = "arn:aws:kms:eu-central-1:123456789012:alias/keyrail-pepper" }
+  }
+
+  expect_failures = [var.pepper]
 }
 
 run "a_password_in_the_address_of_vault" {
