@@ -14,7 +14,7 @@ from keyrail.dev.functions import find_functions
 from keyrail.dev.terraform import Terraform, TerraformError, copy_of_modules
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("aws", "aws/authorizer", "aws/examples/dynamodb")
+MODULES = ("aws", "aws/authorizer", "aws/examples/dynamodb", "aws/examples/without_vault")
 TESTED = ("aws", "aws/authorizer")
 Modules = Callable[[str], Terraform]
 

@@ -131,6 +131,10 @@ variable "pepper" {
     error_message = "pepper.secret_name must be the name of a secret, no ARN."
   }
   validation {
+    condition     = try(!startswith(var.pepper.secret_name, var.secrets_prefix), true)
+    error_message = "pepper.secret_name must not begin with secrets_prefix: the function rotate may write what does."
+  }
+  validation {
     condition     = try(var.pepper.key_arn, null) == null || can(regex("^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/[^*]+$", var.pepper.key_arn))
     error_message = "pepper.key_arn must be the ARN of a key, not of an alias."
   }

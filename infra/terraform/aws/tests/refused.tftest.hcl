@@ -129,6 +129,19 @@ run "a_pepper_in_two_places" {
   expect_failures = [var.pepper]
 }
 
+run "a_pepper_that_rotate_could_write" {
+  command = plan
+
+  variables {
+    store          = "dynamodb"
+    vault          = null
+    pepper         = { secret_name = "keyrail/pepper" }
+    secrets_prefix = "keyrail/"
+  }
+
+  expect_failures = [var.pepper]
+}
+
 run "a_pepper_by_the_alias_of_its_key" {
   command = plan
 
