@@ -4,6 +4,7 @@ Terraform's provider for Vault can't be had everywhere: its plan is real, and th
 """
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import hvac
 import pytest
 from bootstrapping import Place
 
+from keyrail.adapters.vault_setup import MOUNT_READY_SECONDS
 from keyrail.dev.openbao import OpenBao
 from keyrail.dev.terraform import Terraform, copy_of_modules
 from keyrail.dev.terraform_provider import stand_ins
@@ -53,7 +55,21 @@ def write(root: hvac.Client, kind: str, values: Values) -> None:
     given = {name: value for name, value in values.items() if value is not None}
     place = WRITTEN[kind]
     body = {name: value for name, value in given.items() if f"{{{name}}}" not in place}
-    root.write_data(place.format_map(given), data=body)
+    write_once_ready(root, place.format_map(given), body)
+
+
+def write_once_ready(root: hvac.Client, path: str, body: Values) -> None:
+    """A new KV version 2 mount refuses everything for a moment; Terraform's provider tries again, too."""
+    ends_at = time.monotonic() + MOUNT_READY_SECONDS
+    while True:
+        try:
+            root.write_data(path, data=body)
+        except hvac.exceptions.InvalidRequest as refused:
+            if "Upgrading" not in str(refused) or time.monotonic() > ends_at:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def test_bootstrap_keeps_what_terraform_made(place: Place, tmp_path: Path) -> None:
