@@ -3,7 +3,7 @@ output "urls" {
   value = {
     for each in flatten([
       for name, told in local.functions : [for route in told.routes : merge(route, { function = name })]
-    ]) : each.operation => "${each.method} ${google_cloudfunctions2_function.this[each.function].service_config[0].uri}${each.path}"
+    ]) : each.operation => "${google_cloudfunctions2_function.this[each.function].service_config[0].uri}${each.path}"
   }
 }
 
