@@ -21,3 +21,8 @@ output "jobs" {
   description = "The Cloud Scheduler jobs by operation: `gcloud scheduler jobs run <job>` ticks at once."
   value       = { for operation, job in google_cloud_scheduler_job.tick : operation => job.name }
 }
+
+output "address" {
+  description = "Where the domain's A record is to point; null without a domain."
+  value       = one(google_compute_global_address.this[*].address)
+}
