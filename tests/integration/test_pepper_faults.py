@@ -11,6 +11,7 @@ from aws_world import PEPPERS, AwsWorld
 from dynamo_process import OPERATIONS
 
 from aws_faults import REQUEST_LOST, Answer, Between, Fate, aws_error, serving
+from keyrail.adapters import aws_client
 from keyrail.adapters.aws_answer import TRIES
 from keyrail.dev.ports import free_ports
 from keyrail.ports import Services
@@ -106,6 +107,7 @@ def test_away_altogether_it_is_503(faulty: Faulty, monkeypatch: pytest.MonkeyPat
 def test_without_credentials_it_is_503(faulty: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
+    monkeypatch.setattr(aws_client, "_session_made", None)  # which has found them already
     assert faulty.answer(faulty.world.services()).status == 503
 
 

@@ -175,6 +175,13 @@ def test_what_is_for_vault_alone_says_so(in_secrets_manager: AwsWorld, arguments
     assert (done.returncode, "is for Vault" in done.stderr) == (2, True)
 
 
+def test_a_pepper_that_rotate_could_write_is_refused(in_secrets_manager: AwsWorld) -> None:
+    prefix = in_secrets_manager.env["KEYRAIL_SECRETS_PREFIX"]
+    done = in_secrets_manager.keyrail_here("bootstrap", KEYRAIL_PEPPER_SECRET=f"{prefix}pepper")
+    assert (done.returncode, "KEYRAIL_PEPPER_SECRET" in done.stderr) == (2, True)
+    assert in_secrets_manager.items() == {}
+
+
 @pytest.mark.parametrize("store", ["vault", "memory"])
 def test_a_pepper_in_aws_goes_with_keys_in_dynamodb_alone(in_secrets_manager: AwsWorld, store: str) -> None:
     done = in_secrets_manager.keyrail_here("doctor", KEYRAIL_STORE=store, VAULT_ADDR=NOWHERE, VAULT_TOKEN="t")
