@@ -104,6 +104,17 @@ def test_a_page_costs_one_a_shard_and_one_a_key(process: Process, issued: dict[s
     assert sorted(cost(process, "list_keys", {"tenant": "acme"})) == ["batch_get_item"] + ["query"] * SHARDS
 
 
+def test_without_vault_an_event_costs_two_and_a_tick_looks_for_them(started_without_vault: Any) -> None:
+    process: Process = started_without_vault(started_without_vault().caller)
+    process.call("validate_key", {"key": process.caller})
+    due, looks = SHARDS, 2 * SHARDS
+    assert cost(process, "rotate_due", {}) == ["query"] * (due + looks)
+    assert cost(process, "issue_key", NEW_KEY) == [*CREATE, *CREATE]
+    asked = cost(process, "rotate_due", {})
+    assert asked.count("delete_item") == 1 + 1, "the event, and the turn"
+    assert len(asked) == due + looks + 20 + 1
+
+
 class TestRights:
     """Each function is allowed what it asks for, by its policy in infra/aws, and nothing that it never asks for."""
 
