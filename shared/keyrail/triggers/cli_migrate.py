@@ -17,7 +17,7 @@ from keyrail.domain.errors import DeadlineExceeded, Internal, Unavailable
 from keyrail.migration import Migration, Outcome, Store
 from keyrail.rotation_ports import DueEntry
 from keyrail.settings import Settings
-from keyrail.triggers.cli_bootstrap import admin_settings
+from keyrail.triggers.cli_bootstrap import admin_settings, require_vault_for
 from keyrail.triggers.cli_bulk import ask_before, tell_summary
 from keyrail.triggers.cli_migrate_notes import NotesFile
 from keyrail.triggers.cli_migrate_run import Movers
@@ -49,6 +49,7 @@ def migrate(
         raise click.UsageError("--report FILE is needed: without it nobody knows later which of two records is newer")
     (source,) = NAMES.keys() - {target}
     settings = admin_settings(mount)
+    require_vault_for(settings, "this")
     command = {"migrate": {"vault": settings.vault_mount, "dynamodb": settings.dynamodb_table}}
     is_kept = report_file is not None and (not dry_run or report_file.exists())
     notes = NotesFile(report_file if is_kept else None, command, source, target)
