@@ -199,6 +199,21 @@ def test_cut_off_and_cancelled_the_next_rotation_ends_it(
     world.assert_ended(promotions=2 if was_moved else 1)
 
 
+def test_a_value_that_is_not_to_be_read_yet_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another try wrote it, and AWS has not told everybody yet."""
+    world, token = begun("createSecret")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            world.secret, "read", lambda _, version: None if version == token else world.secret.values[version]
+        )
+        for step in STEPS:
+            with pytest.raises(KeyrailError):
+                world.step(step, token)
+    assert world.secret.pending == token
+    assert [*world.tries(token)] == [None]
+    world.assert_ended()
+
+
 def test_more_tries_than_pending_ones_are_kept_before_one_is_written() -> None:
     """The oldest are given up: nobody ever had them."""
     world, token = begun()
