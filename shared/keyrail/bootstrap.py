@@ -16,7 +16,7 @@ from keyrail.adapters.memory_limiter import MemoryRateLimiter
 from keyrail.adapters.rotators import InstalledRotators
 from keyrail.adapters.system_clock import SystemClock
 from keyrail.adapters.vault_config import VaultConfig
-from keyrail.bootstrap_aws import in_aws_events, in_dynamodb, in_secrets_manager
+from keyrail.bootstrap_aws import in_aws_events, in_dynamodb, in_secrets_manager, secret_versions
 from keyrail.bootstrap_ticks import tick_tokens
 from keyrail.domain.digest import PEPPER_BYTES, Peppers
 from keyrail.domain.errors import Internal
@@ -90,6 +90,7 @@ def build_services(settings: Settings) -> Services:
         rotators=InstalledRotators({"generated": GeneratedSecret(), **stores.rotators}),
         outbox=stores.outbox if settings.event_sink or settings.event_arn else None,
         event_sink=_event_sink(settings, clock),
+        secret_versions=secret_versions(settings),
         tick_tokens=tick_tokens(settings, clock),
         rotation_lease_seconds=settings.rotation_lease_seconds,
         metrics=metrics,

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from keyrail.domain.errors import Internal
-from keyrail.rotation_ports import EventSink, KeyDelivery
+from keyrail.rotation_ports import EventSink, KeyDelivery, SecretVersions
 from keyrail.settings import Settings
 
 
@@ -26,6 +26,15 @@ def in_secrets_manager(prefix: str) -> KeyDelivery:
 
     _require_boto3("KEYRAIL_SECRETS_PREFIX")
     return SecretsManagerDelivery(prefix)
+
+
+def secret_versions(settings: Settings) -> SecretVersions | None:
+    """Of the secrets that AWS rotates; those of a sink's prefix, so boto3 is known to be there."""
+    if settings.secrets_prefix is None:
+        return None
+    from keyrail.adapters.secrets_manager_versions import SecretsManagerVersions
+
+    return SecretsManagerVersions(settings.secrets_prefix)
 
 
 def in_aws_events(settings: Settings) -> EventSink:

@@ -13,7 +13,16 @@ from keyrail.domain.key_format import KeyFormat
 from keyrail.domain.life_policy import LifePolicy
 from keyrail.domain.records import KeyRecord, Limit, StoredKey, Tombstone
 from keyrail.domain.roles import Roles
-from keyrail.rotation_ports import ConfigStore, DueIndex, EventOutbox, EventSink, KeyDelivery, RotatorSource, UsageLog
+from keyrail.rotation_ports import (
+    ConfigStore,
+    DueIndex,
+    EventOutbox,
+    EventSink,
+    KeyDelivery,
+    RotatorSource,
+    SecretVersions,
+    UsageLog,
+)
 
 FEED_RING_SIZE = 200  # names; a reader that missed more drops all it holds
 
@@ -232,6 +241,7 @@ class Services:
     rotators: RotatorSource
     outbox: EventOutbox | None = None  # None where nobody listens
     event_sink: EventSink | None = None  # None where this process sends no events
+    secret_versions: SecretVersions | None = None  # None where there are no sinks in Secrets Manager
     tick_tokens: TokenVerifier | None = None  # None where ticks prove themselves by a key only
     rotation_lease_seconds: float = 30.0
     metrics: Metrics = field(default_factory=NoMetrics)

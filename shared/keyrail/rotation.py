@@ -45,8 +45,8 @@ from keyrail.telemetry import note
 from keyrail.validation import examine
 
 TRIES = 5  # of a write against others: late runners write the sink once each, and owners update their key
-_ACCEPTED = (Code.VALID, Code.CONTEXT_DENIED, Code.NOT_YET_VALID, Code.DISABLED)  # the secret is right: all of ours
-_NOT_LIVE = (Code.REVOKED, Code.EXPIRED)
+ACCEPTED = (Code.VALID, Code.CONTEXT_DENIED, Code.NOT_YET_VALID, Code.DISABLED)  # the secret is right: all of ours
+NOT_LIVE = (Code.REVOKED, Code.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +70,16 @@ def rotate_into_sink(stored: StoredKey, asked: SinkRotation, services: Services)
         tell_promoted(stored, asked.actor, services)
         return stored
     require_free(stored.record, services.clock.now(), is_emergency=asked.is_emergency)
-    with _failure_noted(stored, asked, services):
+    with failure_noted(stored, asked, services):
         sink = parse_sink(stored.record.rotation.sink or "", stored.record.tenant)
         held = services.delivery.read(sink)
         claimed, key = _claim(stored, held, asked, services)
-    with _failure_noted(claimed, asked, services):
+    with failure_noted(claimed, asked, services):
         if key is not None:
-            _tell("rotation.staged", claimed, asked.actor, services, _newest(claimed).n)
+            tell("rotation.staged", claimed, asked.actor, services, _newest(claimed).n)
             _deliver(sink, claimed, key, held, services)
         tested, n = _tested(sink, claimed, services)
-        _tell("rotation.delivered", claimed, asked.actor, services, n)
+        tell("rotation.delivered", claimed, asked.actor, services, n)
         promoted = _promote(tested, n, claimed, services)
     tell_promoted(promoted, asked.actor, services)
     if claimed.record.rotation.rotation_id == asked.rotation_id:
@@ -206,9 +206,9 @@ def _tested(sink: Sink, claimed: StoredKey, services: Services) -> tuple[StoredK
     if stored is None or generation is None:
         raise DeliveryFailed("the sink does not give back the key that was delivered to it")
     _require_ours(stored, claimed)
-    if decision.code in _NOT_LIVE:
+    if decision.code in NOT_LIVE:
         raise Conflict("The key has ended since its rotation began.", code="KEY_NOT_LIVE")
-    if generation.state != "pending" or decision.code not in _ACCEPTED:
+    if generation.state != "pending" or decision.code not in ACCEPTED:
         raise DeliveryFailed(f"the key in the sink is {generation.state} and {decision.code}")
     return stored, generation.n
 
@@ -254,7 +254,7 @@ def _promote(tested: StoredKey, n: int, claimed: StoredKey, services: Services) 
 
 
 @contextmanager
-def _failure_noted(stored: StoredKey, asked: SinkRotation, services: Services) -> Iterator[None]:
+def failure_noted(stored: StoredKey, asked: SinkRotation, services: Services) -> Iterator[None]:
     """A tick then waits before it tries again. To be overtaken is no failure."""
     try:
         yield
@@ -282,6 +282,6 @@ def _in_grace(stored: StoredKey, services: Services) -> bool:
     return in_grace(stored.record, services.clock.now())
 
 
-def _tell(event: str, stored: StoredKey, actor: str, services: Services, n: int) -> None:
+def tell(event: str, stored: StoredKey, actor: str, services: Services, n: int) -> None:
     change = stored.record.rotation.rotation_id or ""
     announce(services, event, stored.record, actor=actor, change=change, generation=n)

@@ -3,11 +3,13 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from keyrail.domain.config import ConfigDocument, StoredConfig
 from keyrail.domain.events import LifecycleEvent
 from keyrail.domain.sinks import Sink
+
+if TYPE_CHECKING:  # a validator starts without them
+    from keyrail.domain.config import ConfigDocument, StoredConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,54 @@ class KeyDelivery(Protocol):
 
         Raises: DeliveryFailed; the key is in no message.
         """
+        ...
+
+
+CURRENT, PENDING = "AWSCURRENT", "AWSPENDING"  # labels of versions of a secret in AWS
+
+
+@dataclass(frozen=True, slots=True)
+class RotatingSecret:
+    """A secret that AWS Secrets Manager rotates by itself. `labels` of each version, by the version's id."""
+
+    sink: str | None  # as a key's record would name it; None where it is none of ours
+    is_rotated: bool
+    labels: Mapping[str, frozenset[str]]
+
+    @property
+    def current(self) -> str | None:
+        return next((version for version, labels in self.labels.items() if CURRENT in labels), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretVersion:
+    """What a version holds: "" for what is not there."""
+
+    key: str = field(repr=False)
+    key_id: str
+
+
+class SecretVersions(Protocol):
+    """Each may raise DeliveryFailed: the outcome of a write is unknown then, and its repeat finds out."""
+
+    def describe(self, secret_id: str) -> RotatingSecret: ...
+
+    def read(self, secret_id: str, version_id: str) -> SecretVersion | None:
+        """None where the version has no value yet."""
+        ...
+
+    def put(
+        self, secret_id: str, version_id: str, key: str, key_id: str, generation: int, rotation_token: str | None
+    ) -> bool:
+        """The value of that version, and AWSPENDING is its label. False where it has another value, and keeps that."""
+        ...
+
+    def make_current(self, secret_id: str, version_id: str, instead_of: str) -> bool:
+        """False where neither `instead_of` nor the version itself is current; then nothing is changed."""
+        ...
+
+    def give_up(self, secret_id: str, version_id: str) -> None:
+        """It is AWSPENDING no more."""
         ...
 
 
@@ -113,17 +163,17 @@ class EventSink(Protocol):
 class ConfigStore(Protocol):
     """Configs by tenant and name, each with its versions, counted from 1."""
 
-    def find(self, tenant: str, name: str) -> StoredConfig:
+    def find(self, tenant: str, name: str) -> "StoredConfig":
         """The newest version, never a stale copy."""
         ...
 
-    def find_version(self, tenant: str, name: str, version: int) -> ConfigDocument | None:
+    def find_version(self, tenant: str, name: str, version: int) -> "ConfigDocument | None":
         """None where it never was, is kept no more, or was destroyed."""
         ...
 
     def readable_versions(self, tenant: str, name: str) -> frozenset[int]: ...
 
-    def write(self, tenant: str, name: str, document: ConfigDocument | None, version: int) -> int | None:
+    def write(self, tenant: str, name: str, document: "ConfigDocument | None", version: int) -> int | None:
         """The new version, always `version` + 1; None where the newest one is no longer `version` (0: there is none),
         and then nothing is changed. Without a document the name is unknown from then on."""
         ...

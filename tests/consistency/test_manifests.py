@@ -30,6 +30,7 @@ from repository import ROOT, text_of
 from keyrail.dev.manifest_parts import UID, dns_name
 from keyrail.dev.manifests import manifests as generated
 from keyrail.dev.manifests_knative import ping_source_account
+from keyrail.environment import variables
 from keyrail.settings import Settings
 
 KUBERNETES = "1.33"
@@ -253,7 +254,7 @@ def test_every_setting_in_a_config_map_is_one_that_we_read() -> None:
 
 
 def known_settings() -> set[str]:
-    return {str(field.alias) for field in Settings.model_fields.values()}
+    return set(variables(Settings))
 
 
 @for_each_pod

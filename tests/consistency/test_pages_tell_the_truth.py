@@ -14,9 +14,10 @@ from keyrail.adapters.vault_paths import FEED_HEAD, PEPPER, ROLES, index_path, r
 from keyrail.adapters.vault_setup import TOKEN_TTL_SECONDS
 from keyrail.dev.openapi_examples import KEY_ID, example_key
 from keyrail.domain import lifecycle
-from keyrail.domain.fields import DEFAULT_GRACE_SECONDS
+from keyrail.domain.key_fields import DEFAULT_GRACE_SECONDS
 from keyrail.domain.key_format import ANY_KEY, CHECKSUM_CHARS, KEY_ID_CHARS, SECRET_CHARS
 from keyrail.domain.roles import BUILT_IN_ROLES
+from keyrail.environment import variables
 from keyrail.ports import FEED_RING_SIZE
 from keyrail.settings import Settings
 from keyrail.triggers.probes import PATHS
@@ -31,13 +32,13 @@ def settings_table() -> dict[str, str]:
 
 
 def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
-    assert set(settings_table()) == {field.alias for field in Settings.model_fields.values()}
+    assert set(settings_table()) == set(variables(Settings))
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("name", variables(Settings))
 def test_a_settings_default_is_documented(name: str) -> None:
-    field = Settings.model_fields[name]
-    told = settings_table()[str(field.alias)].strip("`")
+    field = variables(Settings)[name]
+    told = settings_table()[name].strip("`")
     assert told == (
         "none"
         if field.default is None
@@ -49,10 +50,12 @@ def test_a_settings_default_is_documented(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.endswith("_seconds")])
+@pytest.mark.parametrize(
+    "name", [name for name, field in variables(Settings).items() if field.name.endswith("_seconds")]
+)
 def test_a_setting_in_seconds_says_so(name: str) -> None:
     told = {name: row[2] for row in rows(text_of(SETTINGS)) for name in names_in(row[0])}
-    assert "seconds" in told[str(Settings.model_fields[name].alias)]
+    assert "seconds" in told[name]
 
 
 def test_every_metric_is_documented_with_its_type_and_labels() -> None:

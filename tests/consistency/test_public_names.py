@@ -26,6 +26,7 @@ PORTS = {
     "RateLimiter",
     "RoleSource",
     "RotatorSource",
+    "SecretVersions",
 }
 VALUES = {
     "CredentialRotation",
@@ -37,6 +38,8 @@ VALUES = {
     "NoMetrics",
     "Page",
     "Refused",
+    "RotatingSecret",
+    "SecretVersion",
     "Services",
 }
 ERRORS = {

@@ -51,7 +51,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(scope="session")
 def rotations(openbao: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rotations]:
-    """A deployment in which nothing is due but what a test makes due; its only `rotate` never dies."""
+    """A deployment whose only `rotate` never dies."""
     made = Deployment(openbao, tmp_path_factory.mktemp("rotations"), canary)
     try:
         made.start(*OTHERS)
@@ -59,6 +59,14 @@ def rotations(openbao: OpenBao, canary: Canary, tmp_path_factory: pytest.TempPat
         yield Rotations(made)
     finally:
         made.stop()
+
+
+@pytest.fixture(autouse=True)
+def only_its_own_is_due(request: pytest.FixtureRequest) -> None:
+    """A test of rotations counts what a tick does: what earlier ones left to come back to is not to come back in it."""
+    if "rotations" in request.fixturenames:
+        rotations: Rotations = request.getfixturevalue("rotations")
+        rotations.forget_due()
 
 
 @pytest.fixture(scope="session")

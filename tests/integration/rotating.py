@@ -75,6 +75,12 @@ class Rotations:
             record["rotation"]["retry_at"] = "2020-01-01T00:00:00Z"
             self.deployment.overwrite(self.path(key), record)
 
+    def forget_due(self) -> None:
+        """Drops every hint, among them the later ones of keys of earlier tests: a minute after a failure, say."""
+        kv = self.deployment.root.secrets.kv.v2
+        for path in self.deployment.paths("due/"):
+            kv.delete_metadata_and_all_versions(path, mount_point=self.deployment.mount)
+
     # -- what lies in Vault -----------------------------------------------------------------------------------------
 
     def path(self, key: SunkKey) -> str:

@@ -23,7 +23,7 @@ from keyrail.adapters.memory_usage import MemoryUsageLog
 from keyrail.bootstrap import build_services
 from keyrail.domain.access import Caller
 from keyrail.domain.decisions import Code, Decision, Need
-from keyrail.domain.fields import RotationField
+from keyrail.domain.key_fields import RotationField
 from keyrail.domain.records import KeyRecord, Rotation, StoredKey, Tombstone
 from keyrail.domain.sinks import parse_sink
 from keyrail.operations import rotate_due, update_key

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from keyrail.domain import fields
+from keyrail.domain import fields, key_fields
 from keyrail.domain.key_format import new_key_id
 from keyrail.domain.scopes import SCOPE
 
@@ -138,8 +138,8 @@ class TestNumbers:
     @pytest.mark.parametrize("requests", [0, -1, 10**9 + 1, "1", 1.0, True])
     def test_a_limit_allows_at_least_one_use(self, requests: object) -> None:
         with pytest.raises(ValidationError):
-            fields.LimitField.model_validate({"requests": requests, "window_seconds": 60})
-        assert fields.LimitField.model_validate({"requests": 1, "window_seconds": 60}).requests == 1
+            key_fields.LimitField.model_validate({"requests": requests, "window_seconds": 60})
+        assert key_fields.LimitField.model_validate({"requests": 1, "window_seconds": 60}).requests == 1
 
 
 class TestNetworks:
@@ -165,20 +165,20 @@ class TestSizes:
         assert refused("Labels", {f"l{n}": "x" for n in range(33)})
 
     def test_a_context_is_bounded_in_number(self) -> None:
-        assert fields.ContextField.model_validate({"cidrs": ["10.0.0.0/8"] * 32})
+        assert key_fields.ContextField.model_validate({"cidrs": ["10.0.0.0/8"] * 32})
         for name, value in (("cidrs", "10.0.0.0/8"), ("audiences", "a")):
             with pytest.raises(ValidationError):
-                fields.ContextField.model_validate({name: [value] * 33})
+                key_fields.ContextField.model_validate({name: [value] * 33})
 
 
 def test_a_request_has_no_field_that_it_does_not_know() -> None:
     with pytest.raises(ValidationError):
-        fields.ContextField.model_validate({"cidr": []})
+        key_fields.ContextField.model_validate({"cidr": []})
     with pytest.raises(ValidationError):
-        fields.LimitField.model_validate({"requests": 1, "window_seconds": 1, "burst": 1})
+        key_fields.LimitField.model_validate({"requests": 1, "window_seconds": 1, "burst": 1})
 
 
 def test_a_refusal_does_not_repeat_what_was_sent() -> None:
     with pytest.raises(ValidationError) as refusal:
-        fields.ContextField.model_validate({"cidrs": [key_text()], "audiences": [key_text()]})
+        key_fields.ContextField.model_validate({"cidrs": [key_text()], "audiences": [key_text()]})
     assert key_text()[9:] not in str(refusal.value)

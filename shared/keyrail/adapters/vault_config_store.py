@@ -7,12 +7,11 @@ destroyed: so no writer that read one of those can bring it back.
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from pydantic import ValidationError
-
 from keyrail.adapters.vault_paths import SEGMENT, SecretPath
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.domain.config import ConfigDocument, StoredConfig, decode, encode
 from keyrail.domain.errors import Unavailable
+from keyrail.domain.stored_form import Malformed
 
 
 class VaultConfigStore:
@@ -67,5 +66,5 @@ def _decoded(data: dict[str, Any] | None, path: SecretPath) -> ConfigDocument | 
         return None
     try:
         return decode(data)
-    except ValidationError as exc:  # its text holds the values, so it goes no further
-        raise Unavailable(f"config {path} is malformed in {exc.error_count()} places") from None
+    except Malformed as error:
+        raise Unavailable(f"config {path} is malformed: {error}") from error

@@ -8,15 +8,12 @@ import logging
 import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
-
-from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError, with_config
 
 from keyrail.adapters.vault_paths import SecretPath
 from keyrail.adapters.vault_session import VaultSession
+from keyrail.domain import stored_form
 from keyrail.domain.events import LifecycleEvent
 from keyrail.telemetry import log
 
@@ -27,23 +24,6 @@ _NAME = re.compile(r"\d{10}-[0-9a-f]{32}")
 LONGEST_TURN = timedelta(hours=1)  # one said to last longer is from a clock that was wrong
 
 
-@with_config(ConfigDict(extra="forbid"))
-@dataclass
-class _Document:
-    event_id: str
-    name: str
-    at: AwareDatetime
-    tenant: str
-    subject: str
-    facts: dict[str, Any]
-
-
-@cache
-def _adapter() -> TypeAdapter[_Document]:
-    """Made with the first event: most functions start without any."""
-    return TypeAdapter(_Document)
-
-
 class VaultEventOutbox:
     """Requests to Vault: put 1; pending 1, 1 an hour that has events, 1 an event; remove 1; waiting 1, 1 an hour;
     take_turn 1, and 3 where one was left behind; end_turn 2."""
@@ -52,9 +32,7 @@ class VaultEventOutbox:
         self._session = session
 
     def put(self, event: LifecycleEvent) -> None:
-        fields = {name: getattr(event, name) for name in _Document.__dataclass_fields__}
-        document = _adapter().dump_python(_Document(**fields), mode="json")
-        self._session.create(_path(event), document)  # one that is there already is the same
+        self._session.create(_path(event), stored_form.encode(event))  # one that is there already is the same
 
     def pending(self, limit: int) -> list[LifecycleEvent]:
         events: list[LifecycleEvent] = []
@@ -109,11 +87,10 @@ def _lasts(turn: dict[str, Any], now: datetime) -> bool:
 def _decode(path: SecretPath, data: dict[str, Any]) -> LifecycleEvent | None:
     """None where it is malformed: the others must not wait for it, and it stays for whoever mends it."""
     try:
-        document = _adapter().validate_python(data)
-    except ValidationError as error:
-        log(logging.ERROR, "outbox", path=str(path), detail=f"malformed in {error.error_count()} places")
+        return stored_form.decode(LifecycleEvent, data)
+    except stored_form.Malformed as error:
+        log(logging.ERROR, "outbox", path=str(path), detail=f"malformed: {error}")
         return None
-    return LifecycleEvent(**{name: getattr(document, name) for name in _Document.__dataclass_fields__})
 
 
 def _path(event: LifecycleEvent) -> SecretPath:

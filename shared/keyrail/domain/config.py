@@ -8,11 +8,9 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, StrictInt, TypeAdapter, with_config
-
+from keyrail.domain import stored_form
 from keyrail.domain.digest import fingerprint
 from keyrail.domain.errors import InvalidArgument
 from keyrail.domain.lifecycle import MAX_JITTER_SECONDS, MAX_RETRY_SECONDS, RETRY_SECONDS
@@ -23,10 +21,7 @@ MAX_NAME_CHARS = 112  # with config:destroy: before it, it is a scope (domain/sc
 MAX_VALUE_BYTES = 64 * 1024  # as JSON; Vault takes up to 1 MiB
 KEPT_VERSIONS = 20  # the mount's max_versions: older ones can't be read any more
 
-_STRICT: ConfigDict = {"extra": "forbid"}
 
-
-@with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigRotation:
     """`rotation_id` and `step` speak of the rotation in flight, or of the last one where step is "done".
@@ -38,13 +33,13 @@ class ConfigRotation:
 
     kind: str
     settings: dict[str, Any]
-    interval_seconds: StrictInt
-    next_at: AwareDatetime
+    interval_seconds: int
+    next_at: datetime
     rotation_id: str | None = None
     step: Literal["staged", "done"] | None = None
     mark: str | None = None
-    lease_until: AwareDatetime | None = None
-    rotated_at: AwareDatetime | None = None
+    lease_until: datetime | None = None
+    rotated_at: datetime | None = None
 
     def is_as(self, other: "ConfigRotation | None") -> bool:
         """The same schedule of the same kind, however far each has come."""
@@ -57,18 +52,16 @@ class ConfigRotation:
         return self.step == "staged" and self.lease_until is not None and self.lease_until > now
 
 
-@with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigWrite:
     """One change of the value. The marks of a rotation in flight are versions too, but none of these."""
 
-    version: StrictInt
-    at: AwareDatetime
+    version: int
+    at: datetime
     by: str
     how: Literal["written", "restored", "rotated"]
 
 
-@with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigDocument:
     """`writes`: those whose versions may still be there, the newest last; never empty."""
@@ -151,18 +144,12 @@ def hint_at(rotation: ConfigRotation) -> datetime:
 # -- as it is stored ------------------------------------------------------------------------------------------------
 
 
-@cache
-def _adapter() -> TypeAdapter[ConfigDocument]:
-    """Made when it is needed: it takes milliseconds, and most functions have no business with configs."""
-    return TypeAdapter(ConfigDocument)
-
-
 def encode(document: ConfigDocument) -> dict[str, Any]:
     """Plain JSON types."""
-    encoded: dict[str, Any] = _adapter().dump_python(document, mode="json")
+    encoded: dict[str, Any] = stored_form.encode(document)
     return encoded
 
 
 def decode(data: object) -> ConfigDocument:
-    """Raises: pydantic.ValidationError on a document that is none of this schema version."""
-    return _adapter().validate_python(data)
+    """Raises: stored_form.Malformed on a document that is none of this schema version."""
+    return stored_form.decode(ConfigDocument, data)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from keyrail.domain.decisions import is_rotated_out
-from keyrail.domain.lifecycle import find_generation, find_predecessor
+from keyrail.domain.lifecycle import find_generation, find_predecessor, is_secrets_managers
 from keyrail.domain.records import Generation, KeyRecord, StoredKey, is_expired
 
 GRACE_WARNING_SHARE = 0.1  # of the grace is left when its owner is told that the old generation is still in use
@@ -38,14 +38,15 @@ def due_action(stored: StoredKey | None, now: datetime) -> DueAction:
     record, rotation = stored.record, stored.record.rotation
     if record.state == "disabled":
         return DueAction.DROP  # enabling it puts it back
-    if find_generation(record, "pending") is not None:
+    is_pending, is_left_alone = find_generation(record, "pending") is not None, _is_left_alone(record)
+    if is_pending and not is_left_alone:
         return DueAction.WAIT if _must_wait(record, now) else DueAction.RESUME
     if any(is_rotated_out(generation, now) for generation in _retiring(record)):
         return DueAction.RETIRE
     predecessor = find_predecessor(record)
     if rotation.next_at is not None and rotation.sink is not None and rotation.next_at <= now:
-        if predecessor is not None:
-            return DueAction.WAIT  # its grace comes first
+        if predecessor is not None or is_left_alone:
+            return DueAction.WAIT  # its grace, or its rotation in flight, comes first
         return DueAction.WAIT if _must_wait(record, now) else DueAction.ROTATE
     if any(at <= now for at in grace_watch_times(record)):
         return DueAction.WATCH_GRACE
@@ -64,6 +65,11 @@ def left_behind(record: KeyRecord, at: datetime, lease_seconds: float) -> LeftBe
     if ended and ended[-1].retire_at is not None and at <= ended[-1].retire_at + lease:
         return LeftBehind("retired", ended[-1].n, ended[-1].retire_at)
     return None
+
+
+def _is_left_alone(record: KeyRecord) -> bool:
+    """AWS Secrets Manager rotates it, and tries again by itself; with an interval it is the ticks' to rotate."""
+    return is_secrets_managers(record) and record.rotation.interval_seconds is None
 
 
 def _must_wait(record: KeyRecord, now: datetime) -> bool:

@@ -8,7 +8,7 @@ import ipaddress
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -17,16 +17,13 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    model_validator,
 )
 
 from keyrail.domain.errors import InvalidArgument
 from keyrail.domain.key_format import ANY_SECRET, KEY_ID
-from keyrail.domain.lifecycle import MAX_GRACE_SECONDS
 from keyrail.domain.scopes import MAX_EXPRESSION_CHARS, MAX_SCOPE_CHARS, SCOPE_PATTERN, parse_expression
 
 MAX_METADATA_BYTES = 4096  # as JSON; a record stays far below Vault's 1 MiB a value
-DEFAULT_GRACE_SECONDS = 24 * 3600  # a day to roll the new key out
 MAX_SECONDS = 10 * 365 * 24 * 3600
 _CONTROL = r"\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: each named, as is U+FEFF, since dialects differ on \s
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
@@ -53,7 +50,7 @@ def _timestamp(value: object) -> datetime:
         raise ValueError("is no time that there is, or out of range") from error
 
 
-def _no_key(text: str) -> str:
+def no_key(text: str) -> str:
     if ANY_SECRET.search(text):
         raise ValueError("holds something that looks like an API key; keys belong in no text that is kept")
     return text
@@ -63,7 +60,7 @@ def _bounded_metadata(value: dict[str, Any]) -> dict[str, Any]:
     text = json.dumps(value)
     if len(text) > MAX_METADATA_BYTES:
         raise ValueError(f"has more than {MAX_METADATA_BYTES} bytes as JSON")
-    _no_key(text)
+    no_key(text)
     return value
 
 
@@ -92,8 +89,8 @@ def _expression(text: str) -> str:
 Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
 KeyId = Annotated[str, StringConstraints(pattern=rf"^{KEY_ID.pattern}$")]
 Tenant = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Text = Annotated[str, StringConstraints(pattern=rf"^[^{_CONTROL}]{{1,200}}$"), AfterValidator(_no_key)]
-Owner = Annotated[str, StringConstraints(pattern=rf"^[^\s\ufeff{_CONTROL}]{{1,128}}$"), AfterValidator(_no_key)]
+Text = Annotated[str, StringConstraints(pattern=rf"^[^{_CONTROL}]{{1,200}}$"), AfterValidator(no_key)]
+Owner = Annotated[str, StringConstraints(pattern=rf"^[^\s\ufeff{_CONTROL}]{{1,128}}$"), AfterValidator(no_key)]
 Scope = Annotated[str, StringConstraints(pattern=rf"^(?:{SCOPE_PATTERN})$", max_length=MAX_SCOPE_CHARS)]
 ScopeExpression = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_EXPRESSION_CHARS), AfterValidator(_expression)
@@ -105,42 +102,4 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_bounded_metadata)]
 Cidr = Annotated[str, StringConstraints(max_length=64), AfterValidator(_cidr)]
 Ip = Annotated[str, StringConstraints(max_length=64), AfterValidator(_ip)]
 Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
-IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$"), AfterValidator(_no_key)]
-
-
-class ContextField(Request):
-    """Where and for whom the key may be used. Empty lists allow anything."""
-
-    cidrs: list[Cidr] = Field(default=[], max_length=32)
-    audiences: list[Owner] = Field(default=[], max_length=32)
-
-
-class LimitField(Request):
-    """At most `requests` uses in each window of `window_seconds`."""
-
-    requests: int = Field(ge=1, le=1_000_000_000)
-    window_seconds: Seconds
-
-
-class RotationField(Request):
-    """`grace_seconds`: how long the generation before is still accepted after a rotation.
-
-    With a `sink` such as `vault:<tenant>/service/name` new keys go there; with `interval_seconds` too, on schedule.
-    `silent_seconds` ends a grace early once the old generation was not used for so long.
-    """
-
-    grace_seconds: int = Field(default=DEFAULT_GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS)
-    max_grace_seconds: int = Field(default=MAX_GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS)
-    interval_seconds: int | None = Field(default=None, ge=60, le=MAX_SECONDS)
-    sink: str | None = Field(default=None, max_length=512)
-    silent_seconds: int | None = Field(default=None, ge=60, le=MAX_GRACE_SECONDS)
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.grace_seconds > self.max_grace_seconds:
-            raise ValueError("grace_seconds is greater than max_grace_seconds")
-        if self.interval_seconds is not None and self.sink is None:
-            raise ValueError("interval_seconds needs a sink: without one, a key rotated on schedule reaches nobody")
-        if self.interval_seconds is not None and self.interval_seconds <= self.grace_seconds:
-            raise ValueError("interval_seconds must be greater than grace_seconds")
-        return self
+IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$"), AfterValidator(no_key)]

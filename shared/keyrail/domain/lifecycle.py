@@ -18,6 +18,7 @@ MAX_PENDING = 8  # with abandoned ones: each runner that is cut off before it wr
 MAX_RETIRED_KEPT = 8  # their keys answer ROTATED_OUT; older ones are forgotten and answer NOT_FOUND
 RETRY_SECONDS, MAX_RETRY_SECONDS = 60, 3600  # between a tick's tries at a rotation that fails
 MAX_JITTER_SECONDS = 3600.0
+_SECRETS_MANAGER = "secretsmanager:"  # begins the id of each rotation that it drives
 MAX_GRACE_SECONDS = 30 * 24 * 3600  # ours; a grace longer than a month is no rotation
 
 
@@ -137,6 +138,39 @@ def take_over(record: KeyRecord, secret: NewSecret | None, *, lease_until: datet
     require_free(record, now)
     record = replace(record, rotation=replace(record.rotation, lease_until=lease_until))
     return record if secret is None else _with_pending(record, secret, now)
+
+
+def stage_for_secrets_manager(
+    record: KeyRecord, secret: NewSecret, *, token: str, lease_until: datetime, now: datetime
+) -> KeyRecord:
+    """A rotation that AWS Secrets Manager asks for, or another try of it: one more generation is pending.
+
+    What is pending already stays so, since the write of whoever made it may yet arrive. Which of its own rotations
+    goes on is Secrets Manager's to say, so a lease keeps off only others.
+    Raises: Conflict ROTATION_IN_PROGRESS while somebody else's lease, or a grace period, is running.
+    """
+    if not is_secrets_managers(record):
+        require_free(record, now)
+    rotation = replace(
+        record.rotation,
+        rotation_id=secrets_manager_rotation_id(token),
+        step="staged",
+        staged_grace_seconds=record.rotation.grace_seconds,
+        lease_until=lease_until,
+    )
+    return _with_pending(replace(record, rotation=rotation), secret, now)
+
+
+def secrets_manager_rotation_id(token: str) -> str:
+    """It says who drives it: no tick takes it over."""
+    return f"{_SECRETS_MANAGER}{token}"
+
+
+def is_secrets_managers(record: KeyRecord) -> bool:
+    """The rotation in flight is one that AWS Secrets Manager drives."""
+    rotation = record.rotation
+    is_in_flight = find_generation(record, "pending") is not None
+    return is_in_flight and (rotation.rotation_id or "").startswith(_SECRETS_MANAGER)
 
 
 def _with_pending(record: KeyRecord, secret: NewSecret, now: datetime) -> KeyRecord:

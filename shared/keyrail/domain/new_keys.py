@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from keyrail.domain import fields
 from keyrail.domain.access import Caller
 from keyrail.domain.errors import InvalidArgument
-from keyrail.domain.fields import ContextField, LimitField, Request, RotationField
+from keyrail.domain.fields import Request
+from keyrail.domain.key_fields import ContextField, LimitField, RotationField
 from keyrail.domain.key_format import KeyFormat
 from keyrail.domain.life_policy import LifePolicy
 from keyrail.domain.records import SYSTEM_TENANT, Context, Generation, KeyRecord, Limit, Rotation

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any, Literal, Self
 
 from keyrail.domain.decisions import is_rotated_out
-from keyrail.domain.fields import ContextField, LimitField, Reply
+from keyrail.domain.fields import Reply
+from keyrail.domain.key_fields import ContextField, LimitField
 from keyrail.domain.records import Generation, KeyRecord, Limit, StoredKey
 
 KeyState = Literal["active", "disabled", "revoked", "expired", "not_yet_valid"]

@@ -10,7 +10,8 @@ from keyrail.announce import announce
 from keyrail.domain import fields
 from keyrail.domain.access import Caller
 from keyrail.domain.errors import Conflict, EtagMismatch, InvalidArgument
-from keyrail.domain.fields import ContextField, LimitField, Request, RotationField
+from keyrail.domain.fields import Request
+from keyrail.domain.key_fields import ContextField, LimitField, RotationField
 from keyrail.domain.lifecycle import abandon_pending, next_rotation_at
 from keyrail.domain.records import Context, KeyRecord, Limit, StoredKey
 from keyrail.domain.sinks import parse_sink

@@ -1,0 +1,62 @@
+"""AWS Secrets Manager rotating a secret: it calls the function `rotate` four times, a step each.
+
+What the steps do: docs/aws.md "Secrets that AWS rotates".
+
+Whoever may invoke the function may have it rotate: IAM is the proof, and the record of a key says which secret is its.
+Shape: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda.html
+"""
+
+from typing import Any
+
+from keyrail.domain.access import Principal
+from keyrail.domain.errors import KeyrailError
+from keyrail.domain.records import SYSTEM_TENANT
+from keyrail.operations.operation import Operation
+from keyrail.secret_rotation import SCOPE, SecretStep, SecretStepReply, run_step
+from keyrail.telemetry import choose_correlation_id
+from keyrail.triggers.dispatch import Call
+from keyrail.triggers.lambda_http import own_id
+from keyrail.triggers.served import Served
+from keyrail.triggers.strict_json import as_request
+
+_FIELDS = {  # any others are AWS's own business
+    "SecretId": "secret_id",
+    "ClientRequestToken": "token",
+    "Step": "step",
+    "RotationToken": "rotation_token",
+}
+_SECRETS_MANAGER = Principal("iam:secretsmanager", SYSTEM_TENANT, (SCOPE,))
+_STEP = Operation(  # no part of the catalogue: nobody but Secrets Manager can ask for it
+    name="rotate_secret",
+    summary="A step of AWS Secrets Manager's rotation",
+    method="",
+    path="",
+    scope=SCOPE,
+    request=SecretStep,
+    reply=SecretStepReply,
+    run=run_step,
+)
+
+
+class RotationFailed(Exception):
+    """Has Secrets Manager try again, from the first step on. Its text is a code, and what is wrong."""
+
+    def __init__(self, error: KeyrailError) -> None:
+        super().__init__(f"{error.code}: {error.public}")
+
+
+def is_rotation_event(event: dict[str, Any]) -> bool:
+    """Any of its fields is enough: a malformed one must fail, and not be answered."""
+    return not _FIELDS.keys().isdisjoint(event)
+
+
+def run(served: Served, event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Raises: RotationFailed. The reply is for logs; Secrets Manager does not look at it."""
+    given = {ours: event[theirs] for theirs, ours in _FIELDS.items() if theirs in event}
+    chosen = choose_correlation_id(None, own_id(context)("x-correlation-id"))
+    call = Call(chosen, lambda: None, None, lambda: as_request(SecretStep, given), _SECRETS_MANAGER)
+    outcome = served.outcome(_STEP, call)
+    if outcome.error is not None:
+        raise RotationFailed(outcome.error)
+    assert outcome.reply is not None  # noqa: S101  else it has failed
+    return outcome.reply.model_dump(mode="json")
