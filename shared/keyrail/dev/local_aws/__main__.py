@@ -1,15 +1,15 @@
 """The command of `make localstack`."""
 
 import argparse
+import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from keyrail.dev import interpreters
 from keyrail.dev.demo import DemoError
 from keyrail.dev.local_aws import __doc__ as what_it_does
-from keyrail.dev.local_aws import service
+from keyrail.dev.local_aws import rotation, service
 from keyrail.dev.local_aws.checks import CheckFailed
 from keyrail.dev.local_aws.emulators import EmulatorError
 from keyrail.dev.local_aws.report import Report
@@ -33,23 +33,27 @@ def main() -> int:
     chosen = _arguments()
     report = Report(chosen.json)
     cache = chosen.cache.absolute()
-    cache.mkdir(parents=True, exist_ok=True)
+    folder = cache / "last"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
     try:
-        with tempfile.TemporaryDirectory(prefix="keyrail-aws-") as folder:
-            run(cache, Path(folder), report)
+        run(cache, folder, report)
     except EXPECTED as error:
-        report.finish(str(error))
+        report.finish(f"{error}\nLogs are in {folder}.")
         return 1
     except subprocess.CalledProcessError as error:
         report.finish(f"{error}: {error.stderr}")
         return 1
     report.finish()
+    shutil.rmtree(folder)
     return 0
 
 
 def run(cache: Path, folder: Path, report: Report) -> None:
     with service.deployed(cache, folder, report) as running:
         service.check(running, report)
+        with rotation.deployed(running, cache, folder, report) as rotated:
+            rotation.check(rotated, running, report)
 
 
 def _arguments() -> argparse.Namespace:

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,14 +48,12 @@ def deployed(cache: Path, folder: Path, report: Report) -> Iterator[Service]:
         python = environments.made("ministack", "3.13", cache)
     with report.step("zips are made"):
         dist = zips.made(cache)
-    with report.step("OpenBao is up"):
-        bao = OpenBao(folder / "openbao").start()
-    try:
-        vault.let_in(bao, list(find_functions(ROOT / "functions")), folder / "jwt")
-        with ministack(python, folder) as aws:
-            yield _deployed(aws, bao, dist, folder, report)
-    finally:
-        bao.kill()
+    with ExitStack() as running:
+        with report.step("OpenBao is up"):
+            bao = OpenBao(folder / "openbao").start()
+            running.callback(bao.kill)
+            vault.let_in(bao, list(find_functions(ROOT / "functions")), folder / "jwt")
+        yield _deployed(running.enter_context(ministack(python, folder)), bao, dist, folder, report)
 
 
 def _deployed(aws: Emulator, bao: OpenBao, dist: Path, folder: Path, report: Report) -> Service:
