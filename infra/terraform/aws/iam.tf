@@ -52,7 +52,7 @@ locals {
   ]
 
   rotated_statements = [
-    for names in [keys(var.rotated_secrets)] : {
+    for arns in [values(var.rotated_secrets)[*].arn] : {
       Sid    = "RotateSecrets"
       Effect = "Allow"
       Action = [
@@ -61,8 +61,8 @@ locals {
         "secretsmanager:PutSecretValue",
         "secretsmanager:UpdateSecretVersionStage",
       ]
-      Resource = [for name in names : "${local.arns.secrets}${name}-??????"] # six letters of AWS's own end each ARN
-    } if length(names) > 0
+      Resource = arns
+    } if length(arns) > 0
   ]
 
   dead_letter_statement = {

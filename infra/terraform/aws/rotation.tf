@@ -12,12 +12,12 @@ resource "aws_lambda_permission" "secrets_manager" {
 resource "aws_secretsmanager_secret_rotation" "this" {
   for_each = var.rotated_secrets
 
-  secret_id           = each.key
+  secret_id           = each.value.arn
   rotation_lambda_arn = aws_lambda_function.this[local.rotator].arn
   rotate_immediately  = false # an apply changes no secret
 
   rotation_rules {
-    automatically_after_days = each.value
+    automatically_after_days = each.value.days
   }
 
   depends_on = [aws_lambda_permission.secrets_manager, aws_lambda_alias.live]

@@ -189,16 +189,24 @@ variable "secrets_prefix" {
 }
 
 variable "rotated_secrets" {
-  description = "Secrets that Secrets Manager rotates through Keyrail: days between rotations, by the name of a secret that is there."
-  type        = map(number)
-  default     = {}
+  description = "Secrets that Secrets Manager rotates through Keyrail, under names of your choice: ARN of the secret, and days between rotations."
+  type = map(object({
+    arn  = string
+    days = number
+  }))
+  default = {}
 
   validation {
     condition = alltrue([
-      for name, days in var.rotated_secrets :
-      can(regex("^[a-zA-Z0-9/_+=.@-]{1,512}$", name)) && days >= 1 && days <= 1000 && floor(days) == days
+      for secret in values(var.rotated_secrets) : can(regex("^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:[^*?]+$", secret.arn))
     ])
-    error_message = "rotated_secrets must map names of secrets (no ARNs) to whole days from 1 to 1000."
+    error_message = "rotated_secrets must hold whole ARNs of secrets."
+  }
+  validation {
+    condition = alltrue([
+      for secret in values(var.rotated_secrets) : secret.days >= 1 && secret.days <= 1000 && floor(secret.days) == secret.days
+    ])
+    error_message = "rotated_secrets must hold whole days from 1 to 1000."
   }
 }
 

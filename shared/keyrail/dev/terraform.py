@@ -1,83 +1,103 @@
-"""The real Terraform with its real providers: from a mirror on this machine where there is one, else their registry."""
+"""Terraform on this machine: the modules of infra/terraform in a copy, so that the checkout stays as it is.
 
-import json
+Providers come from a mirror on this machine where there is one, else from Terraform's registry.
+"""
+
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-REGISTRY = "registry.terraform.io"
-_MIRRORS = ("*/*", "usr/*/terraform/plugins", "usr/local/*/terraform/plugins")  # below /, as images lay them out
+MIRROR = "KEYRAIL_TERRAFORM_MIRROR"  # a folder as `terraform providers mirror` writes it, for tests alone
+STEP_SECONDS = 600.0
+_AWS = "registry.terraform.io/hashicorp/aws"
+_READ_BY_MODULES = ("functions", "infra")
+_CONFIGURATION = """provider_installation {{
+  filesystem_mirror {{
+    path    = "{mirror}"
+    include = ["{aws}"]
+  }}
+  direct {{
+    exclude = ["{aws}"]
+  }}
+}}
+"""
+
+
+class NoTerraform(Exception):
+    """Its text says what is missing, and how to get it."""
 
 
 class TerraformError(Exception):
-    """What it said."""
-
-
-class NotInstalled(TerraformError):
-    """There is no terraform on the PATH."""
+    """A command that failed; its text is what Terraform said."""
 
 
 class Terraform:
-    """One configuration, `root`, with a state of its own in `folder`. `env` holds the provider's settings.
+    """Commands in one folder. Raises: NoTerraform."""
 
-    The lock file beside `root` is of this machine alone: git ignores it.
-    """
+    def __init__(self, folder: Path, state: Path, environment: Mapping[str, str] | None = None) -> None:
+        """`state`: a folder of ours, for what Terraform keeps."""
+        self._program = shutil.which("terraform") or _missing("terraform is not on the PATH")
+        self.folder = folder
+        state.mkdir(parents=True, exist_ok=True)
+        ours = {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_DATA_DIR": str(state / "data")}
+        ours["TF_CLI_CONFIG_FILE"] = str(_configuration(state))
+        self._environment = {**os.environ, **ours, **(environment or {})}
 
-    def __init__(self, root: Path, folder: Path, variables: Mapping[str, object], env: Mapping[str, str]) -> None:
-        self._root, self._folder = root, folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (folder / "terraform.rc").write_text(_settings())
-        (folder / "variables.tfvars.json").write_text(json.dumps(variables))
-        self._env = {
-            **os.environ,
-            **env,
-            "TF_CLI_CONFIG_FILE": str(folder / "terraform.rc"),
-            "TF_DATA_DIR": str(folder / "data"),
-            "TF_IN_AUTOMATION": "1",
-            "CHECKPOINT_DISABLE": "1",  # it would ask for newer versions of itself
-        }
-        self._state = f"-state={folder / 'terraform.tfstate'}"
-        self._variables = f"-var-file={folder / 'variables.tfvars.json'}"
+    def init(self) -> None:
+        """Raises: NoTerraform where the provider is neither in a mirror nor to be had from the registry."""
+        done = self.attempt("init", "-input=false", "-backend=false", "-no-color")
+        if done.returncode != 0 and "provider" in done.stderr:
+            _missing(f"no provider for AWS:\n{done.stderr}")
+        _require_success(done)
 
-    def apply(self) -> dict[str, Any]:
-        """The outputs. Raises: TerraformError."""
-        self._run("init", "-input=false", "-no-color")
-        self._run("apply", "-input=false", "-no-color", "-auto-approve", self._state, self._variables)
-        told = json.loads(self._run("output", "-json", self._state))
-        return {name: each["value"] for name, each in told.items()}
-
-    def changes(self) -> list[str]:
-        """What an apply would still do, as `<action> <address>`. Raises: TerraformError."""
-        told = self._run("plan", "-json", "-input=false", self._state, self._variables)
-        return [
-            f"{event['change']['action']} {event['change']['resource']['addr']}"
-            for event in _events(told)
-            if event["type"] == "planned_change"
-        ]
-
-    def _run(self, command: str, *arguments: str) -> str:
-        given = [_terraform(), f"-chdir={self._root}", command, *arguments]
-        done = subprocess.run(given, env=self._env, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise TerraformError(f"terraform {command} in {self._root}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+    def run(self, *arguments: str) -> str:
+        """What it printed. Raises: TerraformError."""
+        done = self.attempt(*arguments)
+        _require_success(done)
         return done.stdout
 
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self._program, *arguments],
+            cwd=self.folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=STEP_SECONDS,
+        )
 
-def _events(lines: str) -> Iterator[dict[str, Any]]:
-    yield from map(json.loads, lines.splitlines())
+
+def copy_of_modules(repository: Path, folder: Path) -> Path:
+    """infra/terraform in `folder`, with what its modules read beside it."""
+    left_out = shutil.ignore_patterns(".terraform*", "*.tfstate*", "__pycache__")
+    for name in _READ_BY_MODULES:
+        shutil.copytree(repository / name, folder / name, ignore=left_out)
+    return folder / "infra/terraform"
 
 
-def _terraform() -> str:
-    found = shutil.which("terraform")
-    if found is None:
-        raise NotInstalled("terraform is not on the PATH: https://developer.hashicorp.com/terraform/install")
-    return found
+def _configuration(state: Path) -> Path:
+    file = state / "terraform.rc"
+    mirror = next(iter(_mirrors()), None)
+    file.write_text(_CONFIGURATION.format(mirror=mirror, aws=_AWS) if mirror else "")
+    return file
 
 
-def _settings() -> str:
-    """Without such a mirror Terraform looks where it always does, its registry last."""
-    mirror = next((place.parent for each in _MIRRORS for place in Path("/").glob(f"{each}/{REGISTRY}")), None)
-    return "" if mirror is None else f'provider_installation {{\n  filesystem_mirror {{ path = "{mirror}" }}\n}}\n'
+def _mirrors() -> Iterable[Path]:
+    """Folders with a provider for AWS: the one that is named, or any two deep below the root."""
+    named = os.environ.get(MIRROR)
+    return [Path(named)] if named else (found.parents[2] for found in Path("/").glob(f"*/*/{_AWS}"))
+
+
+def _require_success(done: subprocess.CompletedProcess[str]) -> None:
+    if done.returncode != 0:
+        raise TerraformError(f"terraform {done.args[1]}:\n{done.stdout}{done.stderr}")
+
+
+def _missing(what: str) -> str:
+    raise NoTerraform(
+        f"{what}\nInstall Terraform 1.9 or newer from https://developer.hashicorp.com/terraform/install. "
+        f"Without a network, name a folder that `terraform providers mirror` wrote in {MIRROR}."
+    )

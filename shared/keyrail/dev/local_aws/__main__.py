@@ -15,13 +15,14 @@ from keyrail.dev.local_aws.emulators import EmulatorError
 from keyrail.dev.local_aws.report import Report
 from keyrail.dev.local_aws.vault import BootstrapError
 from keyrail.dev.openbao import OpenBaoError
-from keyrail.dev.terraform import TerraformError
+from keyrail.dev.terraform import NoTerraform, TerraformError
 
 EXPECTED = (
     BootstrapError,
     CheckFailed,
     DemoError,
     EmulatorError,
+    NoTerraform,
     OpenBaoError,
     TerraformError,
     interpreters.NotFound,

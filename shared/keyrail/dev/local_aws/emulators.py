@@ -5,16 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from keyrail.dev.functions import answers
+from keyrail.dev.local_aws.environments import ROOT
 from keyrail.dev.ports import free_ports
 from keyrail.dev.processes import Child
 
 START_SECONDS = 90.0  # LocalStack on a loaded machine; usually ten
-ACCOUNT = "000000000000"  # of both
 REGION = "eu-central-1"
 SERVICES = "iam,kms,lambda,logs,s3,secretsmanager,sqs,sts"  # of LocalStack; it keeps zips in its S3
-ROOT = Path(__file__).parents[4]
+_CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}  # both ask for none
 
 
 class EmulatorError(Exception):
@@ -23,11 +24,26 @@ class EmulatorError(Exception):
 
 @dataclass(frozen=True)
 class Emulator:
-    """`endpoint` is what AWS_ENDPOINT_URL is set to."""
-
     name: str
     endpoint: str
     log: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of whoever is to talk to it, and to no other AWS."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            **{name.upper(): value for name, value in _CREDENTIALS.items()},
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: str) -> Any:
+        """Of boto3."""
+        import boto3
+
+        return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION, **_CREDENTIALS)
 
 
 @contextmanager

@@ -13,10 +13,9 @@ from typing import Any
 from keyrail.dev.local_aws import checks, environments, zips
 from keyrail.dev.local_aws.emulators import Emulator, localstack
 from keyrail.dev.local_aws.report import Report
-from keyrail.dev.local_aws.service import Service, client, environment
-from keyrail.dev.terraform import Terraform
+from keyrail.dev.local_aws.service import Service
+from keyrail.dev.local_aws.stack import Stack
 
-PLAN = environments.ROOT / "infra/localstack/rotation"
 SINK = "acme/trainer"
 NAME = f"keyrail/{SINK}"
 
@@ -39,10 +38,10 @@ def deployed(service: Service, cache: Path, folder: Path, report: Report) -> Ite
         with report.step("LocalStack is up"):
             aws = running.enter_context(localstack(python, lambda_python, folder))
         issued = service.api.issue(name="trainer", rotation={"sink": f"secretsmanager:{SINK}", "grace_seconds": 3600})
-        secrets = client("secretsmanager", aws)
+        secrets = aws.client("secretsmanager")
         secrets.create_secret(Name=NAME, SecretString=_document(issued))
         with report.step("Terraform has deployed the rotation to LocalStack"):
-            _terraform(service, aws, cache, folder).apply()
+            _stack(service, aws, cache, folder).deploy()
         yield Rotated(secrets, issued)
 
 
@@ -63,16 +62,16 @@ def _rotate(rotated: Rotated, generation: int) -> str:
     return str(held["api_key"])
 
 
-def _terraform(service: Service, aws: Emulator, cache: Path, folder: Path) -> Terraform:
+def _stack(service: Service, aws: Emulator, cache: Path, folder: Path) -> Stack:
     """With the settings that the module gave to the same function in MiniStack."""
-    told = service.client("lambda").get_function_configuration(FunctionName="keyrail-rotate")
+    told = service.aws.client("lambda").get_function_configuration(FunctionName="keyrail-rotate")
     variables = {
         "zip": str(zips.made(cache) / f"rotate-{zips.architecture()}.zip"),
         "architecture": zips.architecture(),
         "environment": told["Environment"]["Variables"] | {"AWS_ENDPOINT_URL_DYNAMODB": service.aws.endpoint},
         "secret_name": NAME,
     }
-    return Terraform(PLAN, folder / "terraform-rotation", variables, environment(aws))
+    return Stack("rotation", folder / "terraform-rotation", variables, aws)
 
 
 def _document(issued: dict[str, Any]) -> str:

@@ -5,18 +5,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from keyrail.dev.demo import show_life_of_a_key
 from keyrail.dev.functions import find_functions
 from keyrail.dev.local_aws import checks, environments, vault, zips
-from keyrail.dev.local_aws.emulators import REGION, Emulator, ministack
+from keyrail.dev.local_aws.emulators import Emulator, ministack
 from keyrail.dev.local_aws.report import Report
+from keyrail.dev.local_aws.stack import Stack
 from keyrail.dev.openbao import OpenBao
-from keyrail.dev.terraform import Terraform
 
 ROOT = environments.ROOT
-PLAN = ROOT / "infra/localstack/service"
 SINK = "acme/gateway"
 # MiniStack tells of an empty jwtConfiguration where an authorizer has none.
 NOT_OURS = {"update module.authorizer.aws_apigatewayv2_authorizer.keyrail"}
@@ -31,14 +29,7 @@ class Service:
     aws: Emulator
     api: checks.Api
     model_url: str
-    terraform: Terraform
-    bao: OpenBao
-    jwt_file: Path
-    table: str
-
-    def client(self, name: str) -> Any:
-        """Of boto3."""
-        return client(name, self.aws)
+    stack: Stack
 
 
 @contextmanager
@@ -60,19 +51,19 @@ def _deployed(aws: Emulator, bao: OpenBao, dist: Path, folder: Path, report: Rep
     variables = {
         "dist": str(dist),
         "architecture": zips.architecture(),
-        "model": str(_zip_of(PLAN / "model.py", folder / "model.zip")),
+        "model": str(_zip_of(ROOT / "infra/localstack/service/model.py", folder / "model.zip")),
         "vault_address": bao.address,
         "jwt_file": str(folder / "jwt"),
     }
-    terraform = Terraform(PLAN, folder / "terraform-service", variables, environment(aws))
+    stack = Stack("service", folder / "terraform-service", variables, aws)
     with report.step("Terraform has deployed the service to MiniStack"):
-        made = terraform.apply()
+        made = stack.deploy()
     with report.step("keyrail bootstrap has made the first admin key"):
         settings = {"KEYRAIL_STORE": "dynamodb", "KEYRAIL_DYNAMODB_TABLE": made["table_name"]}
-        admin_key = vault.bootstrap(bao, ROOT / "functions", folder, environment(aws) | settings)
+        admin_key = vault.bootstrap(bao, ROOT / "functions", folder, aws.environment | settings)
     api = checks.Api(_url(aws, made["api_id"]), admin_key)
     model = f"{_url(aws, made['model_api_id'])}/infer"
-    return Service(aws, api, model, terraform, bao, folder / "jwt", made["table_name"])
+    return Service(aws, api, model, stack)
 
 
 def check(service: Service, report: Report) -> None:
@@ -83,30 +74,11 @@ def check(service: Service, report: Report) -> None:
     with report.step("the authorizer guards a route of another API"):
         checks.guards(service.api, service.model_url)
     with report.step("a second plan changes nothing"):
-        changes = set(service.terraform.changes()) - NOT_OURS
+        changes = service.stack.changes() - NOT_OURS
         if changes:
             raise NotStable(f"a plan after the apply would {', '.join(sorted(changes))}")
     with report.step("the clock has rotated a due key into Secrets Manager"):
-        checks.clock_rotates(service.api, service.client("secretsmanager"), SINK, due)
-
-
-def environment(aws: Emulator) -> dict[str, str]:
-    """Of whoever is to talk to it and to no other AWS."""
-    return {
-        "AWS_ENDPOINT_URL": aws.endpoint,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-
-
-def client(name: str, aws: Emulator) -> Any:
-    import boto3
-
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return boto3.client(name, endpoint_url=aws.endpoint, region_name=REGION, **keys)
+        checks.clock_rotates(service.api, service.aws.client("secretsmanager"), SINK, due)
 
 
 def _url(aws: Emulator, api_id: str) -> str:
