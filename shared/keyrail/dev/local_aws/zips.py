@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from keyrail.dev.dist import ARCHITECTURES, ROOT
+from keyrail.dev.local_aws.environments import once
 
 SOURCES = ("pyproject.toml", "constraints/deploy.txt", "functions/*/*", "shared/keyrail/**/*.py")
 DEV = ROOT / "shared/keyrail/dev"  # in no zip
@@ -22,12 +23,12 @@ def architecture() -> str:
 def made(folder: Path) -> Path:
     """The folder that holds them. Raises: CalledProcessError with what make dist said."""
     place = folder / f"dist-{_digest()[:12]}"
-    if not (place / "whole").exists():
-        for old in folder.glob("dist-*"):
-            shutil.rmtree(old)
-        command = [sys.executable, "-m", "keyrail.dev.dist", "--arch", architecture(), "--folder", str(place)]
-        subprocess.run(command, check=True, capture_output=True, text=True)
-        (place / "whole").touch()
+    with once(place) as is_due:
+        if is_due:
+            for old in folder.glob("dist-*/"):  # 100 MB each
+                shutil.rmtree(old)
+            command = [sys.executable, "-m", "keyrail.dev.dist", "--arch", architecture(), "--folder", str(place)]
+            subprocess.run(command, check=True, capture_output=True, text=True)
     return place
 
 
