@@ -15,7 +15,7 @@ So the sink never holds a key that does not validate, and of any number of runne
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +30,7 @@ from keyrail.domain.lifecycle import (
     find_generation,
     in_grace,
     is_promoted,
+    is_secrets_managers,
     note_failure,
     promote,
     require_free,
@@ -121,25 +122,34 @@ def _claim(
     now, record = services.clock.now(), stored.record
     lease_until = now + timedelta(seconds=services.rotation_lease_seconds)
     is_new = asked.is_emergency or find_generation(record, "pending") is None
-    if not is_new and _holds_pending(held, record, services):
-        claimed = take_over(record, None, lease_until=lease_until, now=now)
-        return _written(claimed, stored.version, services), None
-    key, secret = new_key(record, services)
     if not is_new:
+        record = _made_ours(record, asked)
+        is_held = _holds_pending(held, record, services)
+        key, secret = (None, None) if is_held else new_key(record, services)
         claimed = take_over(record, secret, lease_until=lease_until, now=now)
-        return _written(claimed, stored.version, services), key
-    claimed = stage(
-        record,
-        secret,
-        rotation_id=asked.rotation_id,
-        grace_seconds=asked.grace_seconds,
-        is_emergency=asked.is_emergency,
-        lease_until=lease_until,
-        now=now,
-    )
-    for hint in _resume_hints(stored, claimed):
-        services.due.add(hint)
+    else:
+        key, secret = new_key(record, services)
+        claimed = stage(
+            record,
+            secret,
+            rotation_id=asked.rotation_id,
+            grace_seconds=asked.grace_seconds,
+            is_emergency=asked.is_emergency,
+            lease_until=lease_until,
+            now=now,
+        )
+    if is_new or is_secrets_managers(stored.record):
+        for hint in _resume_hints(stored, claimed):
+            services.due.add(hint)
     return _written(claimed, stored.version, services), key
+
+
+def _made_ours(record: KeyRecord, asked: SinkRotation) -> KeyRecord:
+    """A rotation in flight keeps its id, whoever ends it. But where AWS Secrets Manager drove it, its later steps, and
+    ticks, must see that it no longer does."""
+    if not is_secrets_managers(record):
+        return record
+    return replace(record, rotation=replace(record.rotation, rotation_id=asked.rotation_id))
 
 
 def _resume_hints(before: StoredKey, claimed: KeyRecord) -> list[DueEntry]:

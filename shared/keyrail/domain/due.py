@@ -50,7 +50,7 @@ def due_action(stored: StoredKey | None, now: datetime) -> DueAction:
         return DueAction.WAIT if _must_wait(record, now) else DueAction.ROTATE
     if any(at <= now for at in grace_watch_times(record)):
         return DueAction.WATCH_GRACE
-    return DueAction.DROP
+    return DueAction.WAIT if is_left_alone else DueAction.DROP
 
 
 def left_behind(record: KeyRecord, at: datetime, lease_seconds: float) -> LeftBehind | None:

@@ -141,19 +141,20 @@ def take_over(record: KeyRecord, secret: NewSecret | None, *, lease_until: datet
 
 
 def stage_for_secrets_manager(
-    record: KeyRecord, secret: NewSecret, *, token: str, lease_until: datetime, now: datetime
+    record: KeyRecord, secret: NewSecret, *, rotation_id: str, lease_until: datetime, now: datetime
 ) -> KeyRecord:
-    """A rotation that AWS Secrets Manager asks for, or another try of it: one more generation is pending.
+    """A rotation that AWS Secrets Manager drives, or another try of it: one more generation is pending.
 
     What is pending already stays so, since the write of whoever made it may yet arrive. Which of its own rotations
-    goes on is Secrets Manager's to say, so a lease keeps off only others.
-    Raises: Conflict ROTATION_IN_PROGRESS while somebody else's lease, or a grace period, is running.
+    goes on is Secrets Manager's to say, so the lease keeps off only others.
+    Raises: Conflict ROTATION_IN_PROGRESS while somebody else's rotation, or a grace period, is running.
     """
+    require_secrets_managers_turn(record)
     if not is_secrets_managers(record):
         require_free(record, now)
     rotation = replace(
         record.rotation,
-        rotation_id=secrets_manager_rotation_id(token),
+        rotation_id=rotation_id,
         step="staged",
         staged_grace_seconds=record.rotation.grace_seconds,
         lease_until=lease_until,
@@ -162,15 +163,20 @@ def stage_for_secrets_manager(
 
 
 def secrets_manager_rotation_id(token: str) -> str:
-    """It says who drives it: no tick takes it over."""
+    """It says who drives it: no tick goes on with it."""
     return f"{_SECRETS_MANAGER}{token}"
 
 
 def is_secrets_managers(record: KeyRecord) -> bool:
-    """The rotation in flight is one that AWS Secrets Manager drives."""
-    rotation = record.rotation
+    """There is a rotation in flight, and AWS Secrets Manager drives it."""
     is_in_flight = find_generation(record, "pending") is not None
-    return is_in_flight and (rotation.rotation_id or "").startswith(_SECRETS_MANAGER)
+    return is_in_flight and (record.rotation.rotation_id or "").startswith(_SECRETS_MANAGER)
+
+
+def require_secrets_managers_turn(record: KeyRecord) -> None:
+    """Raises: Conflict ROTATION_IN_PROGRESS where a rotation in flight is somebody else's."""
+    if find_generation(record, "pending") is not None and not is_secrets_managers(record):
+        raise _under_way()
 
 
 def _with_pending(record: KeyRecord, secret: NewSecret, now: datetime) -> KeyRecord:

@@ -12,7 +12,8 @@ from keyrail.domain.access import Principal
 from keyrail.domain.errors import KeyrailError
 from keyrail.domain.records import SYSTEM_TENANT
 from keyrail.operations.operation import Operation
-from keyrail.secret_rotation import SCOPE, SecretStep, SecretStepReply, run_step
+from keyrail.secret_rotation import SCOPE, SecretStepReply, run_step
+from keyrail.secret_step import SecretStep
 from keyrail.telemetry import choose_correlation_id
 from keyrail.triggers.dispatch import Call
 from keyrail.triggers.lambda_http import own_id
@@ -51,7 +52,7 @@ def is_rotation_event(event: dict[str, Any]) -> bool:
 
 
 def run(served: Served, event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Raises: RotationFailed. The reply is for logs; Secrets Manager does not look at it."""
+    """Raises: RotationFailed."""
     given = {ours: event[theirs] for theirs, ours in _FIELDS.items() if theirs in event}
     chosen = choose_correlation_id(None, own_id(context)("x-correlation-id"))
     call = Call(chosen, lambda: None, None, lambda: as_request(SecretStep, given), _SECRETS_MANAGER)
