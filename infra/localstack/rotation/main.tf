@@ -57,7 +57,7 @@ resource "aws_lambda_permission" "secrets_manager" {
 resource "aws_secretsmanager_secret_rotation" "rotated" {
   secret_id           = data.aws_secretsmanager_secret.rotated.id
   rotation_lambda_arn = aws_lambda_function.rotate.arn
-  rotate_immediately  = false
+  rotate_immediately  = true # LocalStack answers 500 to false, so the apply rotates once
 
   rotation_rules {
     automatically_after_days = 30

@@ -30,6 +30,7 @@ class Service:
     api: checks.Api
     model_url: str
     stack: Stack
+    dist: Path
 
 
 @contextmanager
@@ -63,7 +64,7 @@ def _deployed(aws: Emulator, bao: OpenBao, dist: Path, folder: Path, report: Rep
         admin_key = vault.bootstrap(bao, ROOT / "functions", folder, aws.environment | settings)
     api = checks.Api(_url(aws, made["api_id"]), admin_key)
     model = f"{_url(aws, made['model_api_id'])}/infer"
-    return Service(aws, api, model, stack)
+    return Service(aws, api, model, stack, dist)
 
 
 def check(service: Service, report: Report) -> None:
