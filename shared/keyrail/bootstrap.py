@@ -155,11 +155,12 @@ def _vault_stores(settings: Settings, metrics: Metrics, clock: Clock) -> _Stores
 
 def _delivery(settings: Settings, session: "VaultSession") -> KeyDelivery:
     from keyrail.adapters.delivery_by_kind import DeliveryByKind
-    from keyrail.adapters.file_delivery import FileKeyDelivery
     from keyrail.adapters.vault_delivery import VaultKeyDelivery
 
     by_kind: dict[str, KeyDelivery] = {"vault": VaultKeyDelivery(session)}
     if settings.sink_dir is not None:
+        from keyrail.adapters.file_delivery import FileKeyDelivery
+
         by_kind["file"] = FileKeyDelivery(Path(settings.sink_dir))
     if settings.secrets_prefix is not None:
         by_kind["secretsmanager"] = in_secrets_manager(settings.secrets_prefix)

@@ -17,7 +17,7 @@ from keyrail.operations.revoke_key import RevokeRequest
 from keyrail.operations.rotate import RotateRequest
 from keyrail.operations.update_key import UpdateRequest
 from keyrail.operations.validate_key import ValidateRequest
-from keyrail.triggers.strict_json import as_request
+from keyrail.triggers.request_models import as_request
 
 Payload = dict[str, Any]
 OWN = {"owner": "svc", "name": "a key"}

@@ -16,7 +16,7 @@ from keyrail.dev.yaml_text import yaml_text
 from keyrail.domain.key_format import ANY_KEY, KeyFormat
 from keyrail.operations.catalogue import CATALOGUE
 from keyrail.operations.operation import Operation
-from keyrail.triggers.http_exchange import _HEADER_FIELDS
+from keyrail.triggers.http_function import _HEADER_FIELDS
 from keyrail.triggers.problems import COMMON_CODES, MESSAGE_CODES, OPERATION_CODES
 
 DOCUMENT = document()

@@ -67,7 +67,7 @@ def own_names(module: object) -> set[str]:
         each
         for each, value in vars(module).items()
         if not each.startswith("_")
-        and (getattr(value, "__module__", None) == name or (each.isupper() and isinstance(value, int)))
+        and (getattr(value, "__module__", None) == name or (each.isupper() and type(value) is int))
     }
 
 

@@ -12,7 +12,7 @@ from first_admin import make_admin
 from keyrail import bootstrap
 from keyrail.operations.catalogue import CATALOGUE
 from keyrail.settings import load_settings
-from keyrail.triggers.http_exchange import HttpFunction
+from keyrail.triggers.http_function import HttpFunction
 from keyrail.triggers.http_messages import HttpReply, HttpRequest
 
 OPERATIONS = {operation.name: HttpFunction(operation) for operation in CATALOGUE}

@@ -24,7 +24,8 @@ from keyrail.dev.ports import free_ports
 from keyrail.domain.errors import Internal, Unavailable
 from keyrail.operations import issue_key, rotate, rotate_due
 from keyrail.settings import load_settings
-from keyrail.triggers.http_exchange import HttpFunction, HttpReply, HttpRequest
+from keyrail.triggers.http_function import HttpFunction
+from keyrail.triggers.http_messages import HttpReply, HttpRequest
 
 ISSUER, AUDIENCE, EMAIL = "https://issuer.example.com", "https://keyrail.example.com", "ticks@project.example.com"
 RSA = rsa.generate_private_key(65537, 2048)

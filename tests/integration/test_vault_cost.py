@@ -14,7 +14,7 @@ from keyrail.domain.key_format import KeyFormat, new_key_id, new_secret
 from keyrail.domain.roles import BUILT_IN_ROLES
 from keyrail.operations.catalogue import CATALOGUE
 from keyrail.settings import Settings, load_settings
-from keyrail.triggers.http_exchange import HttpFunction
+from keyrail.triggers.http_function import HttpFunction
 from keyrail.triggers.http_messages import HttpRequest
 from vault_mount import Mount, QuietUsageLog
 

@@ -9,7 +9,7 @@ from keyrail.domain.fields import Request
 from keyrail.operations.issue_key import IssueRequest
 from keyrail.operations.update_key import UpdateRequest
 from keyrail.operations.validate_key import ValidateRequest
-from keyrail.triggers.strict_json import as_request
+from keyrail.triggers.request_models import as_request
 
 SECRET = "SecretSecretSecretSecretSecret12"
 KEY = f"krl_live_0Keyrail0Unit0Id_{SECRET}" + "abc123"

@@ -3,7 +3,8 @@
 import pytest
 
 from keyrail.domain.errors import InvalidArgument
-from keyrail.operations.validate_key import MAX_KEY_CHARS, ValidateRequest, questions_of
+from keyrail.judging import MAX_KEY_CHARS
+from keyrail.operations.validate_key import ValidateRequest, questions_of
 from keyrail.triggers.questions import question_of
 
 KEY = "_".join(("krl", "live", "0Keyrail0Unit0Id", "c4n4ry" * 6))

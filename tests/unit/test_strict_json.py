@@ -11,7 +11,8 @@ from hypothesis import strategies as some
 from keyrail.domain.errors import InvalidArgument
 from keyrail.operations.list_keys import ListRequest
 from keyrail.operations.validate_key import ValidateRequest
-from keyrail.triggers.strict_json import MAX_DEPTH, as_request, parse_object
+from keyrail.triggers.request_models import as_request
+from keyrail.triggers.strict_json import MAX_DEPTH, parse_object
 
 FINITE = some.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
 TEXTS = some.text(some.characters(exclude_categories=["Cs"]), max_size=10)

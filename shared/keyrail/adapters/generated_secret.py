@@ -4,12 +4,9 @@ import math
 import secrets
 import string
 from collections.abc import Mapping
-from typing import Annotated, Any
-
-from pydantic import Field, ValidationError
+from typing import Any
 
 from keyrail.domain.errors import InvalidArgument
-from keyrail.domain.fields import Request
 from keyrail.rotation_ports import CredentialRotation
 
 ALPHABETS = {
@@ -21,10 +18,12 @@ MIN_BITS = 64  # 16 hexadecimal digits
 MIN_CHARACTERS = 2
 
 
-class _Settings(Request):
-    field: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    length: int = Field(default=32, ge=16, le=256)
-    alphabet: str = Field(default="base62", min_length=MIN_CHARACTERS, max_length=256)
+_DEFAULTS: dict[str, Any] = {"length": 32, "alphabet": "base62"}
+_BOUNDS = {
+    "field": (1, 128),
+    "length": (16, 256),
+    "alphabet": (MIN_CHARACTERS, 256),
+}  # characters, or the number itself
 
 
 class GeneratedSecret:
@@ -33,19 +32,18 @@ class GeneratedSecret:
     has_effects = False
 
     def checked(self, settings: Mapping[str, Any], tenant: str, *, is_system: bool) -> dict[str, Any]:
-        try:
-            given = _Settings.model_validate(dict(settings))
-        except ValidationError:  # its text may hold what was given
+        given = _DEFAULTS | dict(settings)
+        if not all(_fits(name, value) for name, value in given.items()):
             text = "A generated secret takes field, length (16 to 256) and alphabet (base62, hex, ascii or characters)."
-            raise InvalidArgument(text, code="BAD_ROTATION") from None
-        letters = _letters(given.alphabet)
+            raise InvalidArgument(text, code="BAD_ROTATION")
+        letters = _letters(given["alphabet"])
         if not letters.isprintable() or len(set(letters)) != len(letters):
             text = "An alphabet is printable characters, each of them once."
             raise InvalidArgument(text, code="BAD_ROTATION")
-        if given.length * math.log2(len(letters)) < MIN_BITS:
+        if given["length"] * math.log2(len(letters)) < MIN_BITS:
             text = f"Secrets of this length and alphabet have less than {MIN_BITS} bits."
             raise InvalidArgument(text, code="BAD_ROTATION")
-        return given.model_dump(exclude_none=True)
+        return {name: value for name, value in given.items() if value is not None}
 
     def mark(self, asked: CredentialRotation) -> str | None:
         return None
@@ -66,3 +64,11 @@ class GeneratedSecret:
 
 def _letters(alphabet: str) -> str:
     return ALPHABETS.get(alphabet, alphabet)
+
+
+def _fits(name: str, value: object) -> bool:
+    """Strictly: a text is no number, a bool neither."""
+    if name not in _BOUNDS or type(value) is not (int if name == "length" else str):
+        return name == "field" and value is None
+    least, most = _BOUNDS[name]
+    return least <= (value if isinstance(value, int) else len(str(value))) <= most

@@ -19,13 +19,12 @@ from pydantic import (
     StringConstraints,
 )
 
-from keyrail.domain.errors import InvalidArgument
-from keyrail.domain.key_format import ANY_SECRET, KEY_ID
-from keyrail.domain.scopes import MAX_EXPRESSION_CHARS, MAX_SCOPE_CHARS, SCOPE_PATTERN, parse_expression
+from keyrail.domain import texts
+from keyrail.domain.key_format import KEY_ID
+from keyrail.domain.scopes import MAX_EXPRESSION_CHARS, MAX_SCOPE_CHARS, SCOPE_PATTERN
 
 MAX_METADATA_BYTES = 4096  # as JSON; a record stays far below Vault's 1 MiB a value
 MAX_SECONDS = 10 * 365 * 24 * 3600
-_CONTROL = r"\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: each named, as is U+FEFF, since dialects differ on \s
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -50,17 +49,11 @@ def _timestamp(value: object) -> datetime:
         raise ValueError("is no time that there is, or out of range") from error
 
 
-def no_key(text: str) -> str:
-    if ANY_SECRET.search(text):
-        raise ValueError("holds something that looks like an API key; keys belong in no text that is kept")
-    return text
-
-
 def _bounded_metadata(value: dict[str, Any]) -> dict[str, Any]:
     text = json.dumps(value)
     if len(text) > MAX_METADATA_BYTES:
         raise ValueError(f"has more than {MAX_METADATA_BYTES} bytes as JSON")
-    no_key(text)
+    texts.no_key(text)
     return value
 
 
@@ -71,26 +64,16 @@ def _cidr(text: str) -> str:
         raise ValueError("must be an IPv4 or IPv6 network without host bits, like 10.0.0.0/8") from None
 
 
-def _ip(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise ValueError("must be an IPv4 or IPv6 address") from None
-
-
 def _expression(text: str) -> str:
-    try:
-        parse_expression(text)
-    except InvalidArgument as error:
-        raise ValueError(error.public) from error
+    texts.expression(text)
     return text
 
 
 Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
 KeyId = Annotated[str, StringConstraints(pattern=rf"^{KEY_ID.pattern}$")]
-Tenant = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Text = Annotated[str, StringConstraints(pattern=rf"^[^{_CONTROL}]{{1,200}}$"), AfterValidator(no_key)]
-Owner = Annotated[str, StringConstraints(pattern=rf"^[^\s\ufeff{_CONTROL}]{{1,128}}$"), AfterValidator(no_key)]
+Tenant = Annotated[str, StringConstraints(pattern=rf"^{texts.TENANT}$")]
+Text = Annotated[str, StringConstraints(pattern=rf"^[^{texts.CONTROL}]{{1,200}}$"), AfterValidator(texts.no_key)]
+Owner = Annotated[str, StringConstraints(pattern=rf"^{texts.OWNER}$"), AfterValidator(texts.no_key)]
 Scope = Annotated[str, StringConstraints(pattern=rf"^(?:{SCOPE_PATTERN})$", max_length=MAX_SCOPE_CHARS)]
 ScopeExpression = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_EXPRESSION_CHARS), AfterValidator(_expression)
@@ -100,6 +83,6 @@ LabelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._/-]{0,6
 Labels = Annotated[dict[LabelName, Text], Field(max_length=32)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_bounded_metadata)]
 Cidr = Annotated[str, StringConstraints(max_length=64), AfterValidator(_cidr)]
-Ip = Annotated[str, StringConstraints(max_length=64), AfterValidator(_ip)]
+Ip = Annotated[str, StringConstraints(max_length=texts.MAX_IP_CHARS), AfterValidator(texts.ip)]
 Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
-IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$"), AfterValidator(no_key)]
+IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$"), AfterValidator(texts.no_key)]

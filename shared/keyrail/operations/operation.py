@@ -3,30 +3,28 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keyrail.domain.access import Caller
-from keyrail.domain.fields import Reply, Request
 from keyrail.ports import Services
 
+if TYPE_CHECKING:
+    from keyrail.domain.fields import Reply, Request
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """`path` may name request fields in braces; the one called `long_field` takes slashes too. `codes` are the
-    problem codes of its own, beside those that every operation has. `by_possession`: a key that is no longer usable
-    may still call it on itself. `takes_events`: it may be called by a CloudEvent, whose data are its fields.
-    `takes_oidc`: a scheduler may prove itself by a token that its platform signed, beside a key."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What is called, and where. `path` may name request fields in braces; the one called `long_field` takes slashes
+    too. `by_possession`: a key that is no longer usable may still call it on itself. `takes_events`: it may be called
+    by a CloudEvent, whose data are its fields. `takes_oidc`: a scheduler may prove itself by a token that its platform
+    signed, beside a key."""
 
     name: str
-    summary: str
     method: str
     path: str
     scope: str
-    request: type[Request]
-    reply: type[Reply]
-    run: Callable[[Any, Caller, Services], Any]  # to a `reply`, or what a trigger writes as one
+    run: Callable[[Any, Caller, Services], Any]
     success_status: int = 200
-    codes: tuple[str, ...] = ()
     by_possession: bool = False
     takes_events: bool = False
     takes_oidc: bool = False
@@ -39,3 +37,14 @@ class Operation:
 
     def _group(self, field: re.Match[str]) -> str:
         return rf"(?P<{field[1]}>{'.+' if field[1] == self.long_field else '[^/]+'})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation(Route):
+    """With what describes it: `run` takes a `request` and gives a `reply`. `codes` are the problem codes of its own,
+    beside those that every operation has."""
+
+    summary: str
+    request: "type[Request]"
+    reply: "type[Reply]"
+    codes: tuple[str, ...] = ()

@@ -15,11 +15,13 @@ def lambda_function(served: Served) -> Callable[[Any, Any], Any]:
     def lambda_handler(event: Any, context: Any) -> Any:
         """Raises, as Lambda's callers want it: EventFailed and RotationFailed to be called again; AuthorizerFailed,
         Unauthorized."""
-        from keyrail.triggers import lambda_authorizer, lambda_http, lambda_schedule
+        from keyrail.triggers import lambda_http
 
         if isinstance(event, dict):
             if lambda_http.is_http_event(event):
                 return lambda_http.answer(served, event, context)
+            from keyrail.triggers import lambda_authorizer, lambda_schedule
+
             if "validate_key" in served.names and lambda_authorizer.is_authorizer_event(event):
                 return lambda_authorizer.authorize(served, event, context)
             if lambda_schedule.is_scheduled(served, event):

@@ -15,7 +15,8 @@ from keyrail.domain.errors import InvalidArgument
 from keyrail.domain.key_format import hash_of_imported, imported_key_id, may_be_imported
 from keyrail.operations.import_key import ImportRequest
 from keyrail.triggers.cli_root import USAGE, CliError
-from keyrail.triggers.strict_json import as_request, parse_object
+from keyrail.triggers.request_models import as_request
+from keyrail.triggers.strict_json import parse_object
 
 COLUMNS = ("key", "sha256", "owner", "name", "scopes", "tenant", "expires_at", "metadata")
 SHOWN_PROBLEMS = 20

@@ -10,9 +10,8 @@ from keyrail import tracing
 from keyrail.domain.access import FOREIGN, Caller, Principal
 from keyrail.domain.decisions import Code, Decision
 from keyrail.domain.errors import Internal, KeyrailError, NotFound, PermissionDenied, Unauthenticated
-from keyrail.domain.fields import Reply
 from keyrail.domain.records import SYSTEM_TENANT
-from keyrail.operations.operation import Operation
+from keyrail.operations.operation import Route
 from keyrail.ports import Services
 from keyrail.telemetry import REQUEST, correlation_id, log, noted
 from keyrail.validation import authenticate, authenticate_principal, authenticate_token, refusal
@@ -35,9 +34,9 @@ class Call(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """A reply or an error. `caller_decision` tells of the key that the caller itself used."""
+    """What the operation gave, or an error. `caller_decision` tells of the key that the caller itself used."""
 
-    reply: Reply | None = None
+    reply: Any = None
     error: KeyrailError | None = None
     caller_decision: Decision | None = None
 
@@ -52,7 +51,7 @@ class Outcome(NamedTuple):
         return self.error is not None and self.error.kind in _OUR_FAULTS
 
 
-def dispatch(operation: Operation, call: Call, services: Services) -> Outcome:
+def dispatch(operation: Route, call: Call, services: Services) -> Outcome:
     """Never raises: what was not foreseen is Internal, with its place in the log."""
     if tracing.tracer is None:
         return _dispatched(operation, call, services)
@@ -64,7 +63,7 @@ def dispatch(operation: Operation, call: Call, services: Services) -> Outcome:
         return outcome
 
 
-def _dispatched(operation: Operation, call: Call, services: Services) -> Outcome:
+def _dispatched(operation: Route, call: Call, services: Services) -> Outcome:
     started = time.perf_counter()
     token, facts = correlation_id.set(call.correlation_id), _Facts()
     notes = noted.set(facts.noted)
@@ -79,7 +78,7 @@ def _dispatched(operation: Operation, call: Call, services: Services) -> Outcome
         correlation_id.reset(token)
 
 
-def _outcome(operation: Operation, call: Call, services: Services, facts: "_Facts") -> Outcome:
+def _outcome(operation: Route, call: Call, services: Services, facts: "_Facts") -> Outcome:
     try:
         return _run(operation, call, services, facts)
     except KeyrailError as error:
@@ -98,7 +97,7 @@ class _Facts:
         self.noted: dict[str, Any] = {}
 
 
-def _run(operation: Operation, call: Call, services: Services, facts: _Facts) -> Outcome:
+def _run(operation: Route, call: Call, services: Services, facts: _Facts) -> Outcome:
     credential = call.credential()
     if credential is None and call.principal is not None:
         caller = authenticate_principal(call.principal, services)
@@ -125,7 +124,7 @@ def _is_token(credential: str, services: Services) -> bool:
     return "." in credential and not services.key_format.is_imported(credential)
 
 
-def _write_line(operation: Operation, outcome: Outcome, facts: _Facts, seconds: float, services: Services) -> None:
+def _write_line(operation: Route, outcome: Outcome, facts: _Facts, seconds: float, services: Services) -> None:
     error = outcome.error
     log(
         logging.ERROR if outcome.is_our_fault else logging.INFO,

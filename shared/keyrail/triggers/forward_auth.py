@@ -9,21 +9,22 @@ import re
 from urllib.parse import unquote
 
 from keyrail.domain.errors import InvalidArgument
-from keyrail.operations.validate_key import JUDGING, Questions
+from keyrail.judging import Questions
 from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id
 from keyrail.triggers import gateway_decision
 from keyrail.triggers.dispatch import Call, dispatch
 from keyrail.triggers.gateway_decision import KEY_HEADERS
-from keyrail.triggers.http_exchange import HttpFunction, holds_key, pairs_of_query
+from keyrail.triggers.http_exchange import HttpRoute, holds_key, pairs_of_query
 from keyrail.triggers.http_messages import HttpReply, HttpRequest
+from keyrail.triggers.questions import JUDGING
 
 PATH = "/v1/authorize"
 GATEWAY_KEY = "x-keyrail-gateway-key"
 CLIENT_ADDRESS = "x-real-ip"
 
 
-class ForwardAuth(HttpFunction):
+class ForwardAuth(HttpRoute):
     """Takes any method, since some gateways pass on the client's, and reads no body: it is not for us."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from keyrail.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from keyrail.operations.validate_key import MAX_KEY_CHARS, Questions, told
+from keyrail.judging import MAX_KEY_CHARS, Questions, told
 from keyrail.telemetry import log
 from keyrail.triggers.dispatch import Outcome
 from keyrail.triggers.headers import credential_of, retirement_headers

@@ -13,7 +13,7 @@ from keyrail.operations.operation import Operation
 from keyrail.triggers import grpc_validate
 from keyrail.triggers.grpc_calls import Serving, Unary
 from keyrail.triggers.grpc_messages import decoded, fields_of, fill
-from keyrail.triggers.strict_json import as_request
+from keyrail.triggers.request_models import as_request
 from keyrail.v1 import config_pb2, keys_pb2, rotation_pb2
 
 _FILES = {"keys": keys_pb2, "rotation": rotation_pb2, "config": config_pb2}

@@ -14,8 +14,7 @@ import grpc
 from keyrail import tracing
 from keyrail.domain.access import Principal
 from keyrail.domain.errors import RateLimited
-from keyrail.domain.fields import Reply
-from keyrail.operations.operation import Operation
+from keyrail.operations.operation import Route
 from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id
 from keyrail.time_limit import reading_until
@@ -95,7 +94,7 @@ class Head:
 
     def ask(
         self,
-        operation: Operation,
+        operation: Route,
         parse: Callable[[], Any],
         services: Services,
         *,
@@ -112,7 +111,7 @@ class Head:
                 span.fail(outcome.code)
             return outcome
 
-    def _asked(self, operation: Operation, parse: Callable[[], Any], services: Services) -> Outcome:
+    def _asked(self, operation: Route, parse: Callable[[], Any], services: Services) -> Outcome:
         call = Call(self.correlation_id, self.credential, self.ip, parse, self.principal)
         if operation.name not in _READING:
             return dispatch(operation, call, services)
@@ -133,7 +132,7 @@ class Unary:
 
     def __init__(
         self,
-        operation: Operation,
+        operation: Route,
         parse: Callable[[bytes], Any],
         encode: Callable[[Any], bytes],
         serving: Serving,
@@ -148,11 +147,10 @@ class Unary:
         return self._encode(reply_or_abort(outcome, head, context))
 
 
-def reply_or_abort(outcome: Outcome, head: Head, context: grpc.ServicerContext) -> Reply:
+def reply_or_abort(outcome: Outcome, head: Head, context: grpc.ServicerContext) -> Any:
     metadata = head.metadata(outcome)
     if outcome.error is not None:
         abort(context, outcome.error, metadata, head.correlation_id)
-    assert outcome.reply is not None  # noqa: S101  an Outcome has a reply or an error
     context.set_trailing_metadata(metadata)
     return outcome.reply
 

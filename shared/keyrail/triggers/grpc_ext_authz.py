@@ -10,11 +10,11 @@ import grpc
 from google.rpc import code_pb2
 
 from keyrail.envoy import auth_pb2, core_pb2
-from keyrail.operations.validate_key import JUDGING
 from keyrail.triggers import gateway_decision
 from keyrail.triggers.gateway_decision import GatewayAnswer
 from keyrail.triggers.grpc_api import Handlers
 from keyrail.triggers.grpc_calls import Head, Serving
+from keyrail.triggers.questions import JUDGING
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 _OVERWRITE = core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD

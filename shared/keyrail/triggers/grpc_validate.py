@@ -8,23 +8,14 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from keyrail.domain.decisions import Decision
 from keyrail.domain.errors import InvalidArgument, KeyrailError, RateLimited, Unavailable
-from keyrail.operations.validate_key import (
-    JUDGING,
-    MAX_BATCH,
-    Judged,
-    Question,
-    Questions,
-    ValidateRequest,
-    questions_of,
-    times_told,
-    told,
-)
+from keyrail.judging import MAX_BATCH, Judged, Question, Questions, times_told, told
+from keyrail.operations.validate_key import ValidateRequest, questions_of
 from keyrail.triggers.dispatch import Outcome
 from keyrail.triggers.grpc_calls import Head, Serving, Unary
 from keyrail.triggers.grpc_errors import abort
 from keyrail.triggers.grpc_messages import decoded, fields_of, put_struct, put_time, unknown_field
-from keyrail.triggers.questions import question_of
-from keyrail.triggers.strict_json import as_request
+from keyrail.triggers.questions import JUDGING, question_of
+from keyrail.triggers.request_models import as_request
 from keyrail.v1 import keys_pb2
 
 _ENDING = ("UNAUTHENTICATED", "PERMISSION_DENIED")  # they are about the caller, and the next message has the same one

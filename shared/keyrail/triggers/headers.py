@@ -7,7 +7,6 @@ from email.utils import format_datetime
 
 from keyrail.domain.decisions import Code
 from keyrail.domain.errors import InvalidArgument, Unauthenticated
-from keyrail.domain.fields import Reply
 from keyrail.triggers.dispatch import Outcome
 
 _BEARER = re.compile(r"bearer +([^\s,]+) *", re.IGNORECASE)
@@ -47,5 +46,5 @@ def retirement_headers(deprecated_at: datetime | None, sunset_at: datetime | Non
     return headers
 
 
-def _retirement_of_reply(reply: Reply | None) -> tuple[datetime | None, datetime | None]:
+def _retirement_of_reply(reply: object) -> tuple[datetime | None, datetime | None]:
     return getattr(reply, "deprecated_at", None), getattr(reply, "sunset_at", None)

@@ -4,14 +4,14 @@ route and method -> headers -> body -> dispatch -> JSON, or problem+json
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from keyrail import tracing
 from keyrail.domain.errors import InvalidArgument
-from keyrail.domain.fields import Reply, Request
 from keyrail.domain.key_format import ANY_KEY
-from keyrail.operations.operation import Operation
+from keyrail.operations.operation import Route
 from keyrail.ports import Services
 from keyrail.telemetry import choose_correlation_id, holds_imported_key
 from keyrail.triggers.cloud_events import data_of_structured_event, is_event, is_structured_event
@@ -20,28 +20,35 @@ from keyrail.triggers.eventbridge import data_of_scheduled_event, is_eventbridge
 from keyrail.triggers.headers import credential_of, sunset_headers
 from keyrail.triggers.http_messages import HttpReply, HttpRequest
 from keyrail.triggers.problems import problem_reply
-from keyrail.triggers.strict_json import MAX_BODY_BYTES, as_request, parse_object
+from keyrail.triggers.strict_json import MAX_BODY_BYTES, parse_object
 
-_HEADER_FIELDS = {"idempotency_key": "idempotency-key", "if_match": "if-match"}
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TRACE_CONTEXT = ("traceparent", "tracestate")  # https://www.w3.org/TR/trace-context/
 _JSON = re.compile(r'application/json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)
 _PATCH = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)  # RFC 7396
 
 
-class HttpFunction:
-    """An operation offered at its route, and at `/` for a bare function URL: there the path's fields come in the
-    body, or in the query of a GET."""
+class HttpRoute:
+    """Something offered at its route, and at `/` for a bare function URL: there the path's fields come in the body, or
+    in the query of a GET. Whoever extends this says what is made of the fields, and of a reply."""
 
-    def __init__(self, operation: Operation) -> None:
+    header_fields: Sequence[tuple[str, str]] = ()
+
+    def __init__(self, operation: Route) -> None:
         self.operation = operation
         self.path = operation.path
         self.route = re.compile(operation.route())
-        self.header_fields = [
-            (name, header) for name, header in _HEADER_FIELDS.items() if name in operation.request.model_fields
-        ]
-        self._has_etag = "etag" in operation.reply.model_fields
-        self._has_http_status = hasattr(operation.reply, "http_status")
+
+    def request_of(self, payload: dict[str, Any], *, from_strings: bool) -> Any:
+        """`from_strings`: it came in a query. Raises: InvalidArgument."""
+        raise NotImplementedError
+
+    def body_of(self, reply: Any) -> bytes:
+        """As JSON."""
+        raise NotImplementedError
+
+    def status_and_headers_of(self, reply: Any) -> tuple[int, dict[str, str]]:  # noqa: ARG002  others look
+        return self.operation.success_status, {}
 
     def answer(self, request: HttpRequest, services: Services) -> HttpReply:
         """Within a span of its own, where traces are collected."""
@@ -76,28 +83,24 @@ class HttpFunction:
             allow = {"Allow": ", ".join(self.methods(request.path))}
             headers = sunset_headers(outcome) | (allow if outcome.error.code == "METHOD_NOT_ALLOWED" else {})
             return problem_reply(outcome.error, correlation_id, headers)
-        assert outcome.reply is not None  # noqa: S101  an Outcome has a reply or an error
-        return self._success(outcome, outcome.reply, correlation_id)
+        return self._success(outcome, correlation_id)
 
     def methods(self, path: str) -> tuple[str, ...]:
         """What is taken at a path that is served: at a bare URL also POST, with every field in the body."""
         own = self.operation.method
         return (own, "POST") if path == "/" and own != "POST" else (own,)
 
-    def _success(self, outcome: Outcome, reply: Reply, correlation_id: str) -> HttpReply:
+    def _success(self, outcome: Outcome, correlation_id: str) -> HttpReply:
+        status, own = self.status_and_headers_of(outcome.reply)
         headers = sunset_headers(outcome) | {
             "Content-Type": "application/json",
             "Cache-Control": "no-store",
             "X-Correlation-ID": correlation_id,
         }
-        told: Any = reply
-        if self._has_etag and told.etag is not None:  # of what is no more there is no version
-            headers["ETag"] = told.etag
-        status = told.http_status if self._has_http_status else self.operation.success_status
-        return HttpReply(status, reply.model_dump_json(exclude_none=True).encode(), headers)
+        return HttpReply(status, self.body_of(outcome.reply), headers | own)
 
 
-def chosen_function(functions: list[HttpFunction], request: HttpRequest) -> HttpFunction:
+def chosen_function(functions: Sequence[HttpRoute], request: HttpRequest) -> HttpRoute:
     """By route, else whichever takes an event that this is, else the first."""
     for function in functions:
         if function.route.fullmatch(request.path):
@@ -113,7 +116,7 @@ class _Exchange:
 
     __slots__ = ("_function", "_path_fields", "_request")
 
-    def __init__(self, function: HttpFunction, request: HttpRequest) -> None:
+    def __init__(self, function: HttpRoute, request: HttpRequest) -> None:
         self._function, self._request = function, request
         self._path_fields: dict[str, str] = {}
 
@@ -131,14 +134,14 @@ class _Exchange:
         self._path_fields = match.groupdict() if match else {}
         return credential_of(request.header)
 
-    def parsed(self) -> Request:
-        request, model = self._request, self._function.operation.request
+    def parsed(self) -> Any:
+        request = self._request
         is_get = request.method == "GET"
         payload = _from_query(request) if is_get else _from_body(request, self._function.operation)
         for name, text in self._given_outside().items():
             if payload.setdefault(name, text) != text:
                 raise InvalidArgument(f"{name} is given twice, and differs.", code="MALFORMED_REQUEST")
-        return as_request(model, payload, from_strings=is_get)
+        return self._function.request_of(payload, from_strings=is_get)
 
     def _given_outside(self) -> dict[str, str]:
         """Fields from the path and from headers."""
@@ -167,7 +170,7 @@ def pairs_of_query(request: HttpRequest) -> dict[str, str]:
     return dict(pairs)
 
 
-def _from_body(request: HttpRequest, operation: Operation) -> dict[str, Any]:
+def _from_body(request: HttpRequest, operation: Route) -> dict[str, Any]:
     if request.query:
         raise InvalidArgument("This takes its fields in the body, not in a query.", code="MALFORMED_REQUEST")
     body = request.read_body(MAX_BODY_BYTES + 1)

@@ -12,13 +12,14 @@ from typing import Any
 from keyrail.domain.access import Principal
 from keyrail.domain.errors import Internal, InvalidArgument
 from keyrail.domain.records import SYSTEM_TENANT
-from keyrail.operations.validate_key import JUDGING, SCOPE, Questions
+from keyrail.judging import SCOPE, Questions
 from keyrail.settings import Settings, load_settings
 from keyrail.telemetry import choose_correlation_id
 from keyrail.triggers import gateway_decision
 from keyrail.triggers.dispatch import Call
 from keyrail.triggers.gateway_decision import KEY_HEADERS, GatewayAnswer
 from keyrail.triggers.lambda_http import Header, header_of, ip_of, own_id, part
+from keyrail.triggers.questions import JUDGING
 from keyrail.triggers.served import Served
 from keyrail.triggers.strict_json import parse_object
 

@@ -11,14 +11,14 @@ from typing import Any
 from keyrail.domain.access import Principal
 from keyrail.domain.errors import KeyrailError
 from keyrail.domain.records import SYSTEM_TENANT
-from keyrail.operations.operation import Operation
-from keyrail.secret_rotation import SCOPE, SecretStepReply, run_step
+from keyrail.operations.operation import Route
+from keyrail.secret_rotation import SCOPE, run_step
 from keyrail.secret_step import SecretStep
 from keyrail.telemetry import choose_correlation_id
 from keyrail.triggers.dispatch import Call
 from keyrail.triggers.lambda_http import own_id
+from keyrail.triggers.request_models import as_request
 from keyrail.triggers.served import Served
-from keyrail.triggers.strict_json import as_request
 
 _FIELDS = {  # any others are AWS's own business
     "SecretId": "secret_id",
@@ -27,16 +27,9 @@ _FIELDS = {  # any others are AWS's own business
     "RotationToken": "rotation_token",
 }
 _SECRETS_MANAGER = Principal("iam:secretsmanager", SYSTEM_TENANT, (SCOPE,))
-_STEP = Operation(  # no part of the catalogue: nobody but Secrets Manager can ask for it
-    name="rotate_secret",
-    summary="A step of AWS Secrets Manager's rotation",
-    method="",
-    path="",
-    scope=SCOPE,
-    request=SecretStep,
-    reply=SecretStepReply,
-    run=run_step,
-)
+_STEP = Route(
+    name="rotate_secret", method="", path="", scope=SCOPE, run=run_step
+)  # in no catalogue: nobody else asks it
 
 
 class RotationFailed(Exception):
@@ -59,5 +52,5 @@ def run(served: Served, event: dict[str, Any], context: Any) -> dict[str, Any]:
     outcome = served.outcome(_STEP, call)
     if outcome.error is not None:
         raise RotationFailed(outcome.error)
-    assert outcome.reply is not None  # noqa: S101  else it has failed
-    return outcome.reply.model_dump(mode="json")
+    told: dict[str, Any] = outcome.reply.model_dump(mode="json")
+    return told

@@ -15,8 +15,9 @@ from keyrail.telemetry import choose_correlation_id
 from keyrail.triggers.dispatch import Call, Outcome
 from keyrail.triggers.eventbridge import data_of_scheduled_event, is_eventbridge_event
 from keyrail.triggers.lambda_http import own_id, part
+from keyrail.triggers.request_models import as_request
 from keyrail.triggers.served import Served
-from keyrail.triggers.strict_json import as_request, parse_object
+from keyrail.triggers.strict_json import parse_object
 from keyrail.validation import TICK_SCOPES
 
 RESERVE_SECONDS = 5  # of the time that Lambda gives: a look under way may outlast the budget by two calls of Vault
@@ -47,8 +48,8 @@ def run(served: Served, event: dict[str, Any], context: Any) -> dict[str, Any]:
     failed = _failure(outcome)
     if failed is not None:
         raise EventFailed(failed)
-    assert outcome.reply is not None  # noqa: S101  else it has failed
-    return outcome.reply.model_dump(mode="json", exclude_none=True)
+    told: dict[str, Any] = outcome.reply.model_dump(mode="json", exclude_none=True)
+    return told
 
 
 def run_queued(served: Served, event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from keyrail.triggers.http_messages import HttpReply, HttpRequest
 from keyrail.triggers.problems import problem_reply
 
 if TYPE_CHECKING:
-    from keyrail.operations.operation import Operation
+    from keyrail.operations.operation import Operation, Route
     from keyrail.ports import Services
     from keyrail.triggers.dispatch import Call, Outcome
-    from keyrail.triggers.http_exchange import HttpFunction
+    from keyrail.triggers.http_exchange import HttpRoute
 
 
 class Served:
@@ -34,15 +34,15 @@ class Served:
         return [import_module(f"keyrail.operations.{name}").OPERATION for name in self.names]
 
     @cached_property
-    def _http_functions(self) -> "list[HttpFunction]":
-        from keyrail.triggers.http_exchange import HttpFunction
-
-        functions = [HttpFunction(operation) for operation in self.operations]
-        if "validate_key" in self.names:
+    def _http_functions(self) -> "list[HttpRoute]":
+        if self.names == ("validate_key",):
             from keyrail.triggers.forward_auth import ForwardAuth
+            from keyrail.triggers.http_validate import HttpValidation
 
-            functions.append(ForwardAuth())
-        return functions
+            return [HttpValidation(), ForwardAuth()]
+        from keyrail.triggers.http_function import HttpFunction
+
+        return [HttpFunction(operation) for operation in self.operations]
 
     def load(self) -> None:
         """Imports what the first call would, so that it need not wait for it."""
@@ -70,7 +70,7 @@ class Served:
         chosen = choose_correlation_id(header("traceparent"), header("x-correlation-id"))
         return problem_reply(self._logged(error, chosen), chosen, {})
 
-    def outcome(self, operation: "Operation", call: "Call") -> "Outcome":
+    def outcome(self, operation: "Route", call: "Call") -> "Outcome":
         """Of a call that did not come over HTTP. Never raises."""
         from keyrail.triggers.dispatch import Outcome, dispatch
 
