@@ -2,9 +2,11 @@
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from keyrail.dev import interpreters
 from keyrail.dev.demo import DemoError
@@ -39,6 +41,9 @@ def main() -> int:
     folder.mkdir(parents=True, mode=0o700)
     try:
         run(cache, folder, report)
+    except KeyboardInterrupt:
+        report.finish("interrupted; everything is down again")
+        return 130
     except EXPECTED as error:
         report.finish(f"{error}\nLogs are in {folder}.")
         return 1
@@ -48,6 +53,11 @@ def main() -> int:
     report.finish()
     shutil.rmtree(folder)
     return 0
+
+
+def _stop(_number: int, _frame: object) -> NoReturn:
+    """As Ctrl-C does: every context ends what it began."""
+    raise KeyboardInterrupt
 
 
 def run(cache: Path, folder: Path, report: Report) -> None:
@@ -65,4 +75,6 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGHUP, _stop)
     sys.exit(main())
