@@ -54,7 +54,6 @@ def ministack(python: Path, folder: Path) -> Iterator[Emulator]:
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_REGION": REGION,
-        "AUTH": "true",  # a role may do what its policies say, by action and resource, and nothing else
         "AWS_LAMBDA_RUNTIME_API": "ministack",  # Lambda sets it, MiniStack does not: Keyrail knows Lambda by it
     }
     with _running("ministack", [str(python), "-m", "ministack"], env, folder, port) as server:
