@@ -12,8 +12,8 @@ DEADLINE_SECONDS = 10.0  # for a machine that does something else too
 class CountedTable(DynamoTable):
     """Says what was asked: action and request, each time that one goes out."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     def _once(self, action: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keyrail import tracing
 from keyrail.adapters.cached_lookup import CacheBounds, CachedLookup
 from keyrail.adapters.generated_secret import GeneratedSecret
 from keyrail.adapters.json_audit import JsonAuditLog
@@ -16,8 +15,17 @@ from keyrail.adapters.memory_limiter import MemoryRateLimiter
 from keyrail.adapters.rotators import InstalledRotators
 from keyrail.adapters.system_clock import SystemClock
 from keyrail.adapters.vault_config import VaultConfig
-from keyrail.bootstrap_aws import in_aws_events, in_dynamodb, in_secrets_manager, secret_versions
+from keyrail.bootstrap_aws import (
+    dynamo_table,
+    in_aws_events,
+    in_dynamodb,
+    in_secrets_manager,
+    is_without_vault,
+    secret_versions,
+    without_vault,
+)
 from keyrail.bootstrap_ticks import tick_tokens
+from keyrail.bootstrap_traces import start_tracing
 from keyrail.domain.digest import PEPPER_BYTES, Peppers
 from keyrail.domain.errors import Internal
 from keyrail.domain.life_policy import LifePolicy
@@ -69,9 +77,7 @@ def build_services(settings: Settings) -> Services:
     """Opens no connection: adapters do at their first use."""
     clock = SystemClock()
     metrics = _metrics(settings, clock)
-    stores = _memory_stores() if settings.store == "memory" else _vault_stores(settings, metrics, clock)
-    if settings.store == "dynamodb":
-        stores = replace(stores, **in_dynamodb(settings))  # the rest stays in Vault
+    stores = _stores(settings, metrics, clock)
     return Services(
         key_format=settings.key_format(),
         life_policy=LifePolicy(settings.default_lifetime_seconds, settings.max_lifetime_seconds or None),
@@ -96,6 +102,17 @@ def build_services(settings: Settings) -> Services:
         metrics=metrics,
         open_operations=frozenset({"validate_key"} if settings.validate_open else ()),
     )
+
+
+def _stores(settings: Settings, metrics: Metrics, clock: Clock) -> _Stores:
+    if is_without_vault(settings):
+        return _Stores(**without_vault(settings, metrics, clock), delivery=_delivery(settings, None))
+    if settings.store == "memory":
+        return _memory_stores()
+    stores = _vault_stores(settings, metrics, clock)
+    if settings.store == "dynamodb":
+        return replace(stores, **in_dynamodb(dynamo_table(settings, metrics)))
+    return stores
 
 
 def _memory_stores() -> _Stores:
@@ -153,11 +170,12 @@ def _vault_stores(settings: Settings, metrics: Metrics, clock: Clock) -> _Stores
     )
 
 
-def _delivery(settings: Settings, session: "VaultSession") -> KeyDelivery:
+def _delivery(settings: Settings, session: "VaultSession | None") -> KeyDelivery:
+    """Raises: Internal."""
     from keyrail.adapters.delivery_by_kind import DeliveryByKind
     from keyrail.adapters.vault_delivery import VaultKeyDelivery
 
-    by_kind: dict[str, KeyDelivery] = {"vault": VaultKeyDelivery(session)}
+    by_kind: dict[str, KeyDelivery] = {} if session is None else {"vault": VaultKeyDelivery(session)}
     if settings.sink_dir is not None:
         from keyrail.adapters.file_delivery import FileKeyDelivery
 
@@ -201,6 +219,8 @@ def vault_config(settings: Settings) -> VaultConfig:
             role_id=settings.vault_role_id,
             secret_id_file=settings.vault_secret_id_file,
             jwt_file=settings.vault_jwt_file,
+            google_audience=settings.vault_google_audience,
+            google_metadata_host=settings.google_metadata_host,
             aws_server_id=settings.vault_aws_server_id,
             aws_region=settings.vault_aws_region,
             mount=settings.vault_mount,
@@ -260,28 +280,8 @@ def _built_from_environment() -> Services:
     try:
         settings = load_settings()
         configure_logging(settings.log_level, settings.key_format().imported_prefixes)
-        _start_tracing(settings)
+        start_tracing(settings)
         return build_services(settings)
     except Internal as error:
         log(logging.ERROR, "settings", code=error.code, detail=error.detail)
         raise
-
-
-def _start_tracing(settings: Settings) -> None:
-    """Once a process, as its exporter's thread does not live through a fork. A platform may set OTEL_ variables for all
-    of its containers: where they don't suit us, or the extra is missing, there are no traces, and all else works."""
-    url = settings.traces_url()
-    if url is None:
-        return
-    try:
-        from keyrail.adapters.otel_tracer import otlp_tracer
-
-        made = otlp_tracer(
-            url, settings.otlp_protocol, settings.otel_service_name, settings.otel_sampler, settings.otel_sampler_arg
-        )
-    except ModuleNotFoundError as error:
-        log(logging.WARNING, "traces", detail=f"{error.name} is not installed: keyrail[otel] brings it")
-    except ValueError:  # its text may hold a value
-        log(logging.WARNING, "traces", detail="an OTEL_ variable other than the endpoint is wrong, or not for us")
-    else:
-        tracing.start(made)

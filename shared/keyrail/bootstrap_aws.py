@@ -1,23 +1,69 @@
 """The part of bootstrap.py that chooses what lies in AWS. boto3 is imported by the first request, not here."""
 
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keyrail.domain.errors import Internal
+from keyrail.ports import Clock, Metrics, PepperSource
 from keyrail.rotation_ports import EventSink, KeyDelivery, SecretVersions
 from keyrail.settings import Settings
 
+if TYPE_CHECKING:
+    from keyrail.adapters.dynamodb_documents import DynamoDocuments
+    from keyrail.adapters.dynamodb_table import DynamoTable
 
-def in_dynamodb(settings: Settings) -> dict[str, Any]:
-    """Those of the stores that outgrow one Vault: keys, the due index and the change feed. Raises: Internal."""
+
+def is_without_vault(settings: Settings) -> bool:
+    """Raises: Internal where the settings don't go together."""
+    if settings.pepper != "vault" and settings.store != "dynamodb":
+        raise Internal(f"settings: KEYRAIL_PEPPER: {settings.pepper} goes with KEYRAIL_STORE=dynamodb")
+    return settings.pepper != "vault"
+
+
+def in_dynamodb(table: "DynamoTable") -> dict[str, Any]:
+    """Those of the stores that outgrow one Vault: keys, the due index and the change feed."""
     from keyrail.adapters.dynamodb_due import DynamoDueIndex
     from keyrail.adapters.dynamodb_feed import DynamoChangeFeed
     from keyrail.adapters.dynamodb_keys import DynamoKeyStore
+
+    return {"keys": DynamoKeyStore(table), "due": DynamoDueIndex(table), "feed": DynamoChangeFeed(table)}
+
+
+def without_vault(settings: Settings, metrics: Metrics, clock: Clock) -> dict[str, Any]:
+    """All stores but the sinks. Raises: Internal."""
+    from keyrail.adapters.dynamodb_documents import DynamoDocuments, DynamoRoleSource, DynamoUsageLog
+    from keyrail.adapters.dynamodb_outbox import DynamoEventOutbox
+    from keyrail.adapters.no_config_store import NoConfigStore
+
+    table = dynamo_table(settings, metrics)
+    documents = DynamoDocuments(table)
+    return {
+        **in_dynamodb(table),
+        "peppers": _peppers(settings, documents),
+        "roles": DynamoRoleSource(documents),
+        "usage": DynamoUsageLog(documents, clock.elapsed_seconds),
+        "outbox": DynamoEventOutbox(table),
+        "configs": NoConfigStore(),
+        "rotators": {},
+    }
+
+
+def _peppers(settings: Settings, documents: "DynamoDocuments") -> PepperSource:
+    if settings.pepper == "kms":
+        from keyrail.adapters.kms_pepper import KmsPepper
+
+        return KmsPepper(documents)
+    from keyrail.adapters.secrets_manager_pepper import SecretsManagerPepper
+
+    return SecretsManagerPepper(settings.pepper_secret)
+
+
+def dynamo_table(settings: Settings, metrics: Metrics) -> "DynamoTable":
+    """Raises: Internal."""
     from keyrail.adapters.dynamodb_table import DynamoTable
 
     _require_boto3("KEYRAIL_STORE")
-    table = DynamoTable(settings.dynamodb_table, settings.dynamodb_deadline_seconds)
-    return {"keys": DynamoKeyStore(table), "due": DynamoDueIndex(table), "feed": DynamoChangeFeed(table)}
+    return DynamoTable(settings.dynamodb_table, settings.dynamodb_deadline_seconds, metrics=metrics)
 
 
 def in_secrets_manager(prefix: str) -> KeyDelivery:

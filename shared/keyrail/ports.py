@@ -178,6 +178,10 @@ class Metrics(Protocol):
         """verb: read, write, list, login; outcome: ok, absent, conflict, denied, fault, timeout, breaker_open."""
         ...
 
+    def dynamodb_call(self, operation: str, outcome: str, seconds: float) -> None:
+        """operation: as AWS spells it; outcome: ok, conflict, busy, refused, fault, timeout. Each try is a call."""
+        ...
+
     def breaker(self, is_open: bool) -> None: ...
 
     def grace_still_used(self) -> None:
@@ -204,6 +208,9 @@ class NoMetrics:
         pass
 
     def vault_call(self, verb: str, outcome: str, seconds: float) -> None:
+        pass
+
+    def dynamodb_call(self, operation: str, outcome: str, seconds: float) -> None:
         pass
 
     def breaker(self, is_open: bool) -> None:

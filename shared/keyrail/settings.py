@@ -25,6 +25,11 @@ class Settings:
     dynamodb_table: str = setting("keyrail", "KEYRAIL_DYNAMODB_TABLE", pattern=r"^[a-zA-Z0-9_.-]{3,255}$")
     dynamodb_deadline_seconds: float = setting(2.0, "KEYRAIL_DYNAMODB_DEADLINE_SECONDS", gt=0, le=30)
     """Region, credentials and endpoint are found as boto3 does."""
+    pepper: Literal["vault", "secretsmanager", "kms"] = setting("vault", "KEYRAIL_PEPPER")
+    """Anywhere but in Vault, beside keys in DynamoDB: then there is no Vault at all."""
+    pepper_secret: str = setting("keyrail/pepper", "KEYRAIL_PEPPER_SECRET", pattern=r"^[a-zA-Z0-9/_+=.@-]{1,512}$")
+    pepper_key: str = setting("alias/keyrail-pepper", "KEYRAIL_PEPPER_KEY", pattern=r"^[a-zA-Z0-9:/_-]{1,2048}$")
+    """The id, alias or ARN of the KMS key that makes the versions of the pepper which an administrator adds."""
     prefix: str = setting("krl", "KEYRAIL_PREFIX", pattern=_LABEL)
     environment: str = setting("live", "KEYRAIL_ENVIRONMENT", pattern=_LABEL)
     imported_prefixes: str | None = setting(
@@ -131,12 +136,16 @@ class Settings:
     vault_client_key: str | None = setting(None, "VAULT_CLIENT_KEY")
     vault_skip_verify: bool = setting(False, "VAULT_SKIP_VERIFY")
     vault_token: str | None = setting(None, "VAULT_TOKEN", repr=False)
-    vault_auth: Literal["token", "approle", "kubernetes", "jwt", "aws"] = setting("token", "KEYRAIL_VAULT_AUTH")
+    vault_auth: Literal["token", "approle", "kubernetes", "jwt", "google", "aws"] = setting(
+        "token", "KEYRAIL_VAULT_AUTH"
+    )
     vault_auth_mount: str | None = setting(None, "KEYRAIL_VAULT_AUTH_MOUNT")
     vault_role: str | None = setting(None, "KEYRAIL_VAULT_ROLE")
     vault_role_id: str | None = setting(None, "KEYRAIL_VAULT_ROLE_ID")
     vault_secret_id_file: str | None = setting(None, "KEYRAIL_VAULT_SECRET_ID_FILE")
     vault_jwt_file: str | None = setting(None, "KEYRAIL_VAULT_JWT_FILE")
+    vault_google_audience: str | None = setting(None, "KEYRAIL_VAULT_GOOGLE_AUDIENCE")
+    google_metadata_host: str = setting("metadata.google.internal", "GCE_METADATA_HOST", pattern=r"^[0-9A-Za-z.:-]+$")
     vault_aws_server_id: str | None = setting(None, "KEYRAIL_VAULT_AWS_SERVER_ID")
     vault_aws_region: str = setting("us-east-1", "KEYRAIL_VAULT_AWS_REGION")
     """Of the STS that Vault asks; us-east-1 is the one without a region in its name."""

@@ -1,9 +1,9 @@
-"""Where spans begin, whoever collects them: a trigger's call -> its operation -> each call of Vault.
+"""Where spans begin, whoever collects them: a trigger's call -> its operation -> each call of Vault or DynamoDB.
 
     POST /v1/keys/validate      server: triggers/http_exchange.py, triggers/grpc_calls.py
     └── validate_key            triggers/dispatch.py
         ├── vault read          adapters/vault_channel.py
-        └── vault read
+        └── vault read          or DynamoDB.BatchGetItem: adapters/dynamodb_table.py
 
 Without a tracer a place that could begin a span looks at one attribute and goes on. A span holds what was asked and
 what became of it, never by whom or for what: key ids are in the log, whose lines name the same trace.

@@ -57,6 +57,7 @@ ERRORS = {
     "RotatorFailed": "UNAVAILABLE",
     "Unauthenticated": "UNAUTHENTICATED",
     "Unavailable": "UNAVAILABLE",
+    "Unreadable": "UNAVAILABLE",
 }
 
 

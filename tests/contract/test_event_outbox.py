@@ -1,4 +1,4 @@
-"""What every EventOutbox keeps to, over memory and over a real Vault."""
+"""What every EventOutbox keeps to, over memory, a real Vault and DynamoDB."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from counted_table import CountedTable
+from keyrail.adapters.dynamodb_layout import SHARDS
+from keyrail.adapters.dynamodb_outbox import LONGEST_TURN, DynamoEventOutbox
 from keyrail.adapters.memory_outbox import MemoryEventOutbox
 from keyrail.adapters.vault_outbox import VaultEventOutbox
 from keyrail.domain.errors import Unavailable
@@ -20,10 +23,12 @@ path "MOUNT/metadata/outbox/*" { capabilities = ["list", "delete"] }
 """
 
 
-@pytest.fixture(params=["memory", "vault"])
+@pytest.fixture(params=["memory", "vault", "dynamodb"])
 def outbox(request: pytest.FixtureRequest) -> EventOutbox:
     if request.param == "memory":
         return MemoryEventOutbox()
+    if request.param == "dynamodb":
+        return DynamoEventOutbox(request.getfixturevalue("dynamo_table"))
     return VaultEventOutbox(request.getfixturevalue("deleting_session"))
 
 
@@ -74,6 +79,63 @@ def test_an_event_told_again_later_is_the_same_where_it_says_when_it_was(outbox:
     outbox.put(tell())
     outbox.put(tell())
     assert outbox.waiting() == 1
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def test_one_sender_at_a_time_has_the_turn_until_it_ends_or_is_given_back(outbox: EventOutbox) -> None:
+    first = outbox.take_turn(NOW, 60.0)
+    assert first is not None
+    assert outbox.take_turn(NOW + MINUTE / 2, 60.0) is None
+    second = outbox.take_turn(NOW + 2 * MINUTE, 60.0)
+    assert second not in (None, first)
+    outbox.end_turn(first)
+    assert outbox.take_turn(NOW + 2 * MINUTE, 60.0) is None, "somebody else's turn is not ended"
+    assert second is not None
+    outbox.end_turn(second)
+    outbox.end_turn(second)
+    assert outbox.take_turn(NOW + 2 * MINUTE, 60.0) is not None
+
+
+class TestInDynamoDb:
+    @pytest.fixture
+    def in_dynamo(self, dynamo_table: CountedTable) -> DynamoEventOutbox:
+        return DynamoEventOutbox(dynamo_table)
+
+    def test_of_many_senders_one_gets_the_turn(self, in_dynamo: DynamoEventOutbox) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            turns = list(pool.map(lambda _: in_dynamo.take_turn(NOW, 60.0), range(8)))
+        assert sum(turn is not None for turn in turns) == 1
+
+    def test_a_turn_from_a_clock_that_was_wrong_does_not_last(self, in_dynamo: DynamoEventOutbox) -> None:
+        assert in_dynamo.take_turn(NOW + 2 * LONGEST_TURN, 60.0) is not None
+        assert in_dynamo.take_turn(NOW, 60.0) is not None
+
+    def test_a_malformed_event_holds_up_no_other_and_stays(
+        self, in_dynamo: DynamoEventOutbox, dynamo_table: CountedTable, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for number in range(3):
+            in_dynamo.put(event(number))
+        broken = {"pk": {"S": f"outbox#{event(0).event_id}"}}
+        dynamo_table.write(
+            "update_item",
+            Key=broken,
+            UpdateExpression="SET document = :none",
+            ExpressionAttributeValues={":none": {"S": "{}"}},
+        )
+        assert in_dynamo.pending(1) == [event(1)]
+        assert in_dynamo.pending(10) == [event(1), event(2)]
+        assert in_dynamo.waiting() == 3
+        assert [record.levelname for record in caplog.records] == ["ERROR"] * 2
+
+    def test_what_it_costs(self, in_dynamo: DynamoEventOutbox, dynamo_table: CountedTable) -> None:
+        for number in range(3):
+            in_dynamo.put(event(number))
+        assert dynamo_table.actions() == ["put_item"] * 3
+        dynamo_table.asked.clear()
+        assert len(in_dynamo.pending(10)) == 3
+        assert sorted(dynamo_table.actions()) == ["batch_get_item"] + ["query"] * SHARDS
 
 
 def test_in_vault_what_stands_can_be_changed_by_nobody_who_puts(mount: Mount) -> None:

@@ -1,4 +1,4 @@
-"""What every UsageLog keeps to, over memory and over a real Vault."""
+"""What every UsageLog keeps to, over memory, a real Vault and DynamoDB."""
 
 import logging
 import threading
@@ -7,16 +7,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keyrail.adapters.memory_usage import MemoryUsageLog
-from keyrail.adapters.vault_session import VaultSession
-from keyrail.adapters.vault_usage import (
+from counted_table import CountedTable
+from keyrail.adapters.batched_usage import (
     BATCH_KEYS,
     BATCH_SECONDS,
     MAX_GENERATIONS,
     OTHER_SECONDS,
     RETIRING_SECONDS,
-    VaultUsageLog,
+    BatchedUsageLog,
 )
+from keyrail.adapters.dynamodb_documents import DynamoDocuments, DynamoUsageLog
+from keyrail.adapters.memory_usage import MemoryUsageLog
+from keyrail.adapters.vault_session import VaultSession
+from keyrail.adapters.vault_usage import VaultUsageLog
 from keyrail.domain.due import USAGE_LAG_SECONDS
 from keyrail.domain.errors import Unavailable
 from keyrail.domain.key_format import new_key_id
@@ -44,12 +47,24 @@ def vault_log(vault_session: VaultSession, elapsed: Elapsed) -> VaultUsageLog:
     return QuietUsageLog(vault_session, elapsed)
 
 
-@pytest.fixture(params=["memory", "vault"])
+@pytest.fixture
+def dynamo_log(dynamo_table: CountedTable, elapsed: Elapsed) -> "QuietDynamoLog":
+    return QuietDynamoLog(DynamoDocuments(dynamo_table), elapsed)
+
+
+class QuietDynamoLog(DynamoUsageLog):
+    """The test says when a batch is written."""
+
+    def _start_writer(self) -> threading.Thread:
+        return threading.current_thread()
+
+
+@pytest.fixture(params=["memory", "vault", "dynamodb"])
 def logged(request: pytest.FixtureRequest) -> tuple[UsageLog, Callable[[], object]]:
     """The log, and what makes sure that it is written."""
     if request.param == "memory":
         return MemoryUsageLog(), lambda: None
-    log: VaultUsageLog = request.getfixturevalue("vault_log")
+    log: BatchedUsageLog = request.getfixturevalue("vault_log" if request.param == "vault" else "dynamo_log")
     return log, log.flush
 
 
@@ -213,8 +228,51 @@ class TestInVault:
         assert all(vault_log.last_used(key_id) for key_id in keys)
 
 
+class TestInDynamoDb:
+    def test_a_batch_costs_two_requests_a_key(self, dynamo_log: QuietDynamoLog, dynamo_table: CountedTable) -> None:
+        for _ in range(3):
+            dynamo_log.used(new_key_id(), 1, NOW, is_retiring=True)
+        assert dynamo_table.actions() == [], "using a key asks nothing"
+        assert dynamo_log.flush() == 3
+        assert dynamo_table.actions() == ["get_item", "put_item"] * 3
+
+    def test_processes_write_side_by_side_and_no_use_goes_back(
+        self, dynamo_table: CountedTable, elapsed: Elapsed
+    ) -> None:
+        documents, key_id = DynamoDocuments(dynamo_table), new_key_id()
+        one, other = QuietDynamoLog(documents, elapsed), QuietDynamoLog(documents, elapsed)
+        one.used(key_id, 1, NOW + 5 * SECOND, is_retiring=True)
+        other.used(key_id, 1, NOW, is_retiring=True)
+        other.used(key_id, 2, NOW, is_retiring=True)
+        assert one.flush() == other.flush() == 1
+        assert one.last_used(key_id) == {1: NOW + 5 * SECOND, 2: NOW}
+
+    def test_of_two_first_writes_one_loses_and_comes_again(self, dynamo_table: CountedTable, elapsed: Elapsed) -> None:
+        documents, key_id = DynamoDocuments(dynamo_table), new_key_id()
+        log, read = QuietDynamoLog(documents, elapsed), documents.read
+
+        def read_before_the_other_wrote(name: str) -> None:
+            documents.write(name, {"2": NOW.isoformat()}, 0)
+
+        documents.read = read_before_the_other_wrote  # type: ignore[method-assign]
+        log.used(key_id, 1, NOW, is_retiring=True)
+        assert log.flush() == 0
+        documents.read = read  # type: ignore[method-assign]
+        assert log.flush() == 1
+        assert log.last_used(key_id) == {1: NOW, 2: NOW}
+
+    @pytest.mark.parametrize("item", [{"document": {"S": "no JSON"}, "version": {"N": "1"}}, {"document": {"S": "[]"}}])
+    def test_what_is_no_document_is_no_silence(
+        self, dynamo_log: QuietDynamoLog, dynamo_table: CountedTable, item: dict[str, object]
+    ) -> None:
+        key_id = new_key_id()
+        dynamo_table.write("put_item", Item={"pk": {"S": f"usage#{key_id}"}, **item})
+        with pytest.raises(Unavailable, match=r"^The key store can't answer"):
+            dynamo_log.last_used(key_id)
+
+
 def test_it_writes_by_itself(vault_session: VaultSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyrail.adapters.vault_usage.BATCH_SECONDS", 0.01)
+    monkeypatch.setattr("keyrail.adapters.batched_usage.BATCH_SECONDS", 0.01)
     log, key_id = VaultUsageLog(vault_session), new_key_id()
     log.used(key_id, 1, NOW, is_retiring=False)
     ends_at = datetime.now(UTC) + 10 * SECOND

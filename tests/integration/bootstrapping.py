@@ -11,8 +11,9 @@ from typing import Any
 import hvac
 from dev_process import run_here
 
+from keyrail.adapters.setup_documents import Step
 from keyrail.adapters.vault_admin import AdminVault
-from keyrail.adapters.vault_setup import Plan, Step, read_policies
+from keyrail.adapters.vault_setup import Plan, read_policies
 from keyrail.bootstrap import build_services, vault_config
 from keyrail.dev.openbao import OpenBao
 from keyrail.domain.decisions import Need

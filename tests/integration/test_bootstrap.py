@@ -12,7 +12,7 @@ import hvac
 import pytest
 from bootstrapping import FUNCTIONS, Place
 
-from keyrail.adapters.vault_setup import Step
+from keyrail.adapters.setup_documents import Step
 from keyrail.dev.openbao import OpenBao
 from keyrail.domain.errors import InvalidArgument, KeyrailError
 from keyrail.domain.key_format import ANY_KEY

@@ -9,7 +9,7 @@ import pytest
 from bootstrapping import FUNCTIONS, Place
 
 from event_receiver import receiving
-from keyrail.adapters.vault_pepper import PepperAdmin
+from keyrail.adapters.pepper_admin import PepperAdmin
 from keyrail.bootstrap import build_services
 from keyrail.dev.openbao import OpenBao
 from keyrail.domain.events import LifecycleEvent

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from dynamo_process import Process, StoppedClock
+from dynamo_rights import leading_keys, rights_allowed, rights_of
 
 from counted_table import CountedTable
 from keyrail.adapters import vault_usage
@@ -104,7 +105,7 @@ class TestRights:
             assert not [action for action in statement["Action"] if "*" in action]
             assert "*" not in statement["Resource"]
             assert statement["Condition"]["Null"] == {"dynamodb:LeadingKeys": "false"}
-            assert all(keys == "feed" or keys.endswith("#*") for keys in leading_keys(statement))
+            assert all(keys in ("feed", "rbac/roles") or keys.endswith("#*") for keys in leading_keys(statement))
 
     def test_a_policy_allows_what_its_function_asks_and_nothing_else(
         self, started: Any, process: Process, issued: dict[str, Any]
@@ -115,13 +116,7 @@ class TestRights:
             for action, request in other.asked_by(operation, body):
                 asked[FUNCTION_OF[operation]] |= set(rights_of(action, request))
         for function, rights in asked.items():
-            allowed = {
-                (action.removeprefix("dynamodb:"), statement["Resource"].removeprefix("${table_arn}"), keys)
-                for statement in statements_of(function)
-                for action in statement["Action"]
-                for keys in leading_keys(statement)
-            }
-            assert rights == allowed, function
+            assert rights == rights_allowed(statements_of(function)), function
 
 
 def life(process: Process, issued: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -145,29 +140,7 @@ def life(process: Process, issued: dict[str, Any]) -> Iterator[tuple[str, dict[s
     yield "revoke_key", key_id
 
 
-def rights_of(action: str, request: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Action, index and the pattern of the leading key of each item or span that the request names.
-    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html"""
-    name = "".join(word.capitalize() for word in action.split("_"))
-    match request:
-        case {"RequestItems": dict(tables)}:
-            leading = [key["pk"]["S"] for each in tables.values() for key in each["Keys"]]
-        case {"ExpressionAttributeValues": {":hash": {"S": str(shard)}}}:
-            leading = [shard]
-        case {"Key": {"pk": {"S": str(pk)}}} | {"Item": {"pk": {"S": str(pk)}}}:
-            leading = [pk]
-    index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
-    for each in leading:
-        kind, hash_sign, _ = each.partition("#")
-        yield name, index, f"{kind}#*" if hash_sign else kind
-
-
 def statements_of(function: str) -> list[dict[str, Any]]:
     document = json.loads((ROOT / f"infra/aws/policies/{function}.json").read_text())
     found: list[dict[str, Any]] = document["Statement"]
     return found
-
-
-def leading_keys(statement: dict[str, Any]) -> list[str]:
-    keys: list[str] = statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
-    return keys

@@ -10,13 +10,14 @@ import pytest
 
 from keyrail.adapters import vault_identity_rotation
 from keyrail.adapters.private_files import write_private
+from keyrail.adapters.setup_documents import Step
 from keyrail.adapters.vault_admin import AdminVault
 from keyrail.adapters.vault_config import VaultConfig
 from keyrail.adapters.vault_identities import read_identity, write_identities
 from keyrail.adapters.vault_identity_rotation import rotate_identities
 from keyrail.adapters.vault_paths import PEPPER
 from keyrail.adapters.vault_session import VaultSession
-from keyrail.adapters.vault_setup import Plan, Step, set_up
+from keyrail.adapters.vault_setup import Plan, set_up
 from keyrail.dev.openbao import OpenBao
 from keyrail.domain.errors import InvalidArgument
 from vault_mount import Mount

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from keyrail.adapters.pepper_admin import PepperAdmin, PepperStatus
 from keyrail.adapters.vault_admin import AdminVault
 from keyrail.adapters.vault_config import VaultConfig
-from keyrail.adapters.vault_pepper import PepperAdmin, PepperStatus
+from keyrail.adapters.vault_pepper import VaultPepperPlace
 from keyrail.domain.decisions import Code, Need
 from keyrail.domain.errors import Conflict, InvalidArgument, Unavailable
 from keyrail.operations import issue_key, revoke_key, rotate, update_key
@@ -29,7 +30,9 @@ def world(mount: Mount) -> Iterator[VaultWorld]:
 def pepper(world: VaultWorld, mount: Mount) -> PepperAdmin:
     vault = AdminVault(VaultConfig(address=mount.server.address, token=mount.server.root_token, mount=mount.name))
     services = world.new_services(VAULT_TOKEN=mount.server.root_token)
-    return PepperAdmin(vault, mount.name, services, settle_seconds=-5)  # the server tells whole seconds
+    return PepperAdmin(
+        VaultPepperPlace(vault, mount.name), services, settle_seconds=-5
+    )  # the server tells whole seconds
 
 
 def issue(world: VaultWorld) -> Any:
@@ -148,7 +151,7 @@ def test_the_current_version_and_a_fresh_change_are_refused(world: VaultWorld, p
         pepper.drop(1)
     pepper.rotate()
     with pytest.raises(Conflict, match="a moment ago"):
-        PepperAdmin(pepper.vault, pepper.mount, pepper.services).drop(1)
+        PepperAdmin(pepper.place, pepper.services).drop(1)
 
 
 def test_of_rotations_side_by_side_each_adds_a_version_or_says_that_it_lost(pepper: PepperAdmin, mount: Mount) -> None:
@@ -173,13 +176,13 @@ def test_of_rotations_side_by_side_each_adds_a_version_or_says_that_it_lost(pepp
 def test_a_write_whose_answer_was_lost_is_looked_up(
     pepper: PepperAdmin, mount: Mount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = pepper.vault.replace_document
+    write = AdminVault.replace_document
 
     def written_without_an_answer(*given: Any) -> bool:
         write(*given)
         raise Unavailable("no answer")
 
-    monkeypatch.setattr(pepper.vault, "replace_document", written_without_an_answer)
+    monkeypatch.setattr(AdminVault, "replace_document", written_without_an_answer)
     assert pepper.rotate().outcome == "made"
     assert list(versions(mount)) == ["1", "2"]
 

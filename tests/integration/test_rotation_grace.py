@@ -8,7 +8,7 @@ from typing import Any
 
 from rotating import Rotations, SunkKey
 
-from keyrail.adapters.vault_usage import BATCH_SECONDS
+from keyrail.adapters.batched_usage import BATCH_SECONDS
 
 FRESH_SECONDS = 1.5  # a poll of the feed, and a busy machine
 

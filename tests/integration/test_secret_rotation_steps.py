@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from secrets_manager_driver import RotatedSecret
 
 from keyrail.adapters.aws_client import AwsClient
 from keyrail.operations import get_key, issue_key, validate_key
 from keyrail.triggers.lambda_rotation import run
 from keyrail.triggers.served import Served
+from rotated_secret import RotatedSecret
 from vault_mount import Mount
 from vault_world import VaultWorld, vault_world
 

@@ -14,8 +14,17 @@ from keyrail.dev.functions import find_functions
 from keyrail.dev.terraform import Terraform, TerraformError, copy_of_modules
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("aws", "aws/authorizer", "aws/examples/dynamodb")
+MODULES = ("aws", "aws/authorizer", "aws/examples/dynamodb", "aws/examples/without_vault")
 TESTED = ("aws", "aws/authorizer")
+PAGE = ROOT / "docs/deploy/aws.md"
+PLANNED = """mock_provider "aws" {
+  source = "../../tests/mocks"
+}
+
+run "planned" {
+  command = plan
+}
+"""
 Modules = Callable[[str], Terraform]
 
 
@@ -62,6 +71,17 @@ def test_its_tests_pass(modules: Modules, folder: Path, name: str) -> None:
         run for file in module.folder.glob("tests/*.tftest.hcl") for run in re.findall(r"^run ", file.read_text(), re.M)
     ]
     assert f"Success! {len(written)} passed, 0 failed" in module.run("test", "-no-color", *dist)
+
+
+def test_what_the_page_tells_to_write_can_be_planned(modules: Modules, folder: Path) -> None:
+    (told,) = re.findall(r"```hcl\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    told = re.sub(r'source = ".*?//infra/terraform/aws\?.*?"', 'source = "../.."', told)
+    there = folder / "infra/terraform/aws/examples/page"
+    there.mkdir()
+    (there / "main.tf").write_text(told.replace("<folder of make dist>", str(folder / "dist")))
+    (there / "providers.tf").write_text('provider "aws" {}\n')  # Terraform mocks only one that the root names
+    (there / "page.tftest.hcl").write_text(PLANNED)
+    assert "Success! 1 passed" in modules("aws/examples/page").run("test", "-no-color")
 
 
 def test_a_zip_that_is_missing_is_told_before_anything_is_made(modules: Modules, folder: Path) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from collected import Collected, collecting
 from deployment import ADMIN, OPERATIONS, UNKNOWN_ID, Deployment, unavailable
 from grpc_client import GrpcClient
 from opentelemetry.sdk.trace import ReadableSpan, sampling
@@ -13,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from refusals import BODIES
 from test_grpc_ext_authz import CHECK, bearer, check
 
+from collected import Collected, collecting
 from keyrail.domain.key_format import SECRET_CHARS, KeyFormat, new_secret
 from keyrail.v1 import keys_pb2
 

@@ -65,6 +65,13 @@ def test_calls_to_vault_are_counted_and_timed(scraped: Scraped) -> None:
     assert scraped.sample("keyrail_vault_call_seconds_bucket", verb="read", outcome="ok", le="0.0025") == 2
 
 
+def test_calls_to_dynamodb_are_counted_and_timed(scraped: Scraped) -> None:
+    for operation, outcome in [("BatchGetItem", "ok"), ("BatchGetItem", "busy"), ("PutItem", "ok")]:
+        scraped.metrics.dynamodb_call(operation, outcome, 0.0015)
+    assert scraped.sample("keyrail_dynamodb_call_seconds_count", operation="BatchGetItem", outcome="busy") == 1
+    assert scraped.sample("keyrail_dynamodb_call_seconds_bucket", operation="PutItem", outcome="ok", le="0.0025") == 1
+
+
 def test_the_breaker_is_shut_until_it_opens(scraped: Scraped) -> None:
     states = [scraped.sample("keyrail_vault_breaker_open")]
     for is_open in (True, False):
@@ -102,6 +109,7 @@ def test_every_metric_says_what_it_is(scraped: Scraped) -> None:
         "keyrail_request_seconds",
         "keyrail_cache_lookups",
         "keyrail_vault_call_seconds",
+        "keyrail_dynamodb_call_seconds",
         "keyrail_vault_breaker_open",
         "keyrail_feed_age_seconds",
         "keyrail_grace_still_used",

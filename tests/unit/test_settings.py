@@ -39,13 +39,18 @@ def test_vaults_own_variables_keep_their_names() -> None:
     names = set(variables(Settings))
     assert {name for name in names if name.startswith("VAULT_")} == {f"VAULT_{name}" for name in usual}
     assert {name for name in names if name.startswith("K_")} == {"K_SINK", "K_CE_OVERRIDES", "K_CA_CERTS"}  # Knative's
-    assert all(re.fullmatch(r"(VAULT|KEYRAIL|K|OTEL)_[A-Z_]+", name) for name in names)
+    assert all(
+        re.fullmatch(r"(VAULT|KEYRAIL|K|OTEL)_[A-Z_]+", name) for name in names - {"GCE_METADATA_HOST"}
+    )  # Google's
 
 
 VALUES = {
     "KEYRAIL_STORE": ("store", "memory", "memory"),
     "KEYRAIL_DYNAMODB_TABLE": ("dynamodb_table", "keys-of.eu_1", "keys-of.eu_1"),
     "KEYRAIL_DYNAMODB_DEADLINE_SECONDS": ("dynamodb_deadline_seconds", "0.5", 0.5),
+    "KEYRAIL_PEPPER": ("pepper", "kms", "kms"),
+    "KEYRAIL_PEPPER_SECRET": ("pepper_secret", "live/keyrail", "live/keyrail"),
+    "KEYRAIL_PEPPER_KEY": ("pepper_key", "alias/another", "alias/another"),
     "KEYRAIL_PREFIX": ("prefix", "acme", "acme"),
     "KEYRAIL_ENVIRONMENT": ("environment", "test", "test"),
     "KEYRAIL_IMPORTED_PREFIXES": ("imported_prefixes", "sk-,pk_", "sk-,pk_"),
@@ -125,6 +130,8 @@ VALUES = {
     "KEYRAIL_VAULT_ROLE_ID": ("vault_role_id", "r", "r"),
     "KEYRAIL_VAULT_SECRET_ID_FILE": ("vault_secret_id_file", "/run/secret-id", "/run/secret-id"),
     "KEYRAIL_VAULT_JWT_FILE": ("vault_jwt_file", "/run/jwt", "/run/jwt"),
+    "KEYRAIL_VAULT_GOOGLE_AUDIENCE": ("vault_google_audience", "keyrail-vault", "keyrail-vault"),
+    "GCE_METADATA_HOST": ("google_metadata_host", "127.0.0.1:8081", "127.0.0.1:8081"),
     "KEYRAIL_VAULT_AWS_SERVER_ID": ("vault_aws_server_id", "vault.example.com", "vault.example.com"),
     "KEYRAIL_VAULT_AWS_REGION": ("vault_aws_region", "eu-central-1", "eu-central-1"),
     "KEYRAIL_VAULT_MOUNT": ("vault_mount", "keyrail-ml", "keyrail-ml"),
@@ -163,6 +170,9 @@ def test_what_is_none_of_ours_is_left_alone() -> None:
         ("KEYRAIL_STORE", "Memory"),
         *(("KEYRAIL_DYNAMODB_TABLE", text) for text in ("ab", "a/b", "a b", "keys\n", "a" * 256)),
         ("KEYRAIL_DYNAMODB_DEADLINE_SECONDS", "0"),
+        ("KEYRAIL_PEPPER", "memory"),
+        *(("KEYRAIL_PEPPER_SECRET", text) for text in ("a secret", "arn:aws:secretsmanager", "pepper\n")),
+        *(("KEYRAIL_PEPPER_KEY", text) for text in ("alias/a key", "alias/key\n")),
         *(("KEYRAIL_SECRETS_PREFIX", text) for text in ("keyrail", "/", "/keyrail/", "a//", "a b/", "a/\n")),
         ("KEYRAIL_DYNAMODB_DEADLINE_SECONDS", "31"),
         ("KEYRAIL_PREFIX", "Krl"),

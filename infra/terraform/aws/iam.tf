@@ -39,6 +39,16 @@ locals {
     } if var.store == "dynamodb"
   ]
 
+  pepper_statements = [
+    for pepper in var.pepper[*] : jsondecode(
+      templatefile("${local.policies}/pepper.json", {
+        table_arn         = local.arns.table
+        pepper_secret_arn = "${local.arns.secrets}${coalesce(pepper.secret_name, "none")}-??????" # AWS ends each with six letters
+        pepper_key_arn    = coalesce(pepper.key_arn, "none")
+      })
+    )[local.pepper_kind].Statement
+  ]
+
   sink_statements = [
     for prefix in var.secrets_prefix[*] : jsondecode(
       templatefile("${local.policies}/sinks.json", { secrets_arn = "${local.arns.secrets}${prefix}" })
@@ -51,18 +61,11 @@ locals {
     )[split(":", arn)[2]].Statement
   ]
 
+  # For secrets that are named: the document says what, not which.
   rotated_statements = [
-    for arns in [values(var.rotated_secrets)[*].arn] : {
-      Sid    = "RotateSecrets"
-      Effect = "Allow"
-      Action = [
-        "secretsmanager:DescribeSecret",
-        "secretsmanager:GetSecretValue",
-        "secretsmanager:PutSecretValue",
-        "secretsmanager:UpdateSecretVersionStage",
-      ]
-      Resource = arns
-    } if length(arns) > 0
+    for statement in jsondecode(
+      templatefile("${local.policies}/secret_rotation.json", { secrets_arn = local.arns.secrets })
+    ).Statement : merge(statement, { Resource = values(var.rotated_secrets)[*].arn }) if length(var.rotated_secrets) > 0
   ]
 
   dead_letter_statement = {
@@ -127,6 +130,7 @@ resource "aws_iam_role_policy" "function" {
       local.log_statements[each.key],
       local.table_statements[each.key],
       local.key_statements,
+      flatten(local.pepper_statements),
       local.network_statements[each.key],
       [for statement in local.rotator_statements : statement if each.key == local.rotator],
     )

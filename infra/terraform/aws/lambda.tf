@@ -1,10 +1,15 @@
 locals {
+  pepper_kind = try(var.pepper.key_arn, null) == null ? "secretsmanager" : "kms" # where there is one outside of Vault
   settings = merge(
     {
       KEYRAIL_STORE     = var.store
       KEYRAIL_EVENT_ARN = var.event_arn
     },
     var.store == "dynamodb" ? { KEYRAIL_DYNAMODB_TABLE = var.name } : {},
+    var.pepper == null ? {} : {
+      KEYRAIL_PEPPER        = local.pepper_kind
+      KEYRAIL_PEPPER_SECRET = var.pepper.secret_name
+    },
     var.vault == null ? {} : {
       VAULT_ADDR                  = var.vault.address
       VAULT_NAMESPACE             = var.vault.namespace

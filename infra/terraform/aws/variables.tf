@@ -78,23 +78,15 @@ variable "store" {
     condition     = contains(["vault", "dynamodb"], var.store)
     error_message = "store must be vault or dynamodb."
   }
-  validation {
-    condition     = var.store == "dynamodb" || var.vault != null
-    error_message = "store is vault, so vault must say where that is."
-  }
 }
 
 variable "vault" {
-  description = <<-EOT
-    How functions reach Vault and log in to it: settings of docs/settings.md under shorter names. Each function logs in
-    with the role `<role_prefix><function>`. `auth` is `aws` (by the function's own IAM role) or `jwt`; `cacert` and
-    `jwt_file` are paths in a layer.
-  EOT
+  description = "How functions reach Vault and log in there, each with the role <role_prefix><function>: `auth` is `aws`, by its IAM role, or `jwt`; `cacert` and `jwt_file` are paths in a layer. The rest is in docs/settings.md under longer names."
   type = object({
     address       = string
     auth          = optional(string, "aws")
     auth_mount    = optional(string)
-    role_prefix   = optional(string, "")
+    role_prefix   = optional(string, "keyrail-")
     mount         = optional(string)
     namespace     = optional(string)
     cacert        = optional(string)
@@ -104,6 +96,10 @@ variable "vault" {
   })
   default = null
 
+  validation {
+    condition     = (var.vault == null) != (var.pepper == null)
+    error_message = "Give vault, or pepper where there is no Vault: one of both."
+  }
   validation {
     condition     = var.vault == null || can(regex("^https://[^\\s@]+$", var.vault.address)) || can(regex("^http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?$", var.vault.address))
     error_message = "vault.address must be an https address without user and password; http only on loopback."
@@ -118,6 +114,36 @@ variable "vault" {
   }
 }
 
+variable "pepper" {
+  description = "Where the pepper is if there is no Vault: in Secrets Manager's secret `secret_name`, or made by KMS with the HMAC key `key_arn`."
+  type = object({
+    secret_name = optional(string)
+    key_arn     = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.pepper == null || (try(var.pepper.secret_name, null) == null) != (try(var.pepper.key_arn, null) == null)
+    error_message = "pepper must have one of secret_name and key_arn."
+  }
+  validation {
+    condition     = try(var.pepper.secret_name, null) == null || can(regex("^[a-zA-Z0-9/_+=.@-]{1,512}$", var.pepper.secret_name))
+    error_message = "pepper.secret_name must be the name of a secret, no ARN."
+  }
+  validation {
+    condition     = try(!startswith(var.pepper.secret_name, var.secrets_prefix), true)
+    error_message = "pepper.secret_name must not begin with secrets_prefix: the function rotate may write what does."
+  }
+  validation {
+    condition     = try(var.pepper.key_arn, null) == null || can(regex("^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/[^*]+$", var.pepper.key_arn))
+    error_message = "pepper.key_arn must be the ARN of a key, not of an alias."
+  }
+  validation {
+    condition     = var.pepper == null || var.store == "dynamodb"
+    error_message = "pepper is for keys in DynamoDB: where store is vault, it is in Vault."
+  }
+}
+
 variable "environment" {
   description = "More settings of docs/settings.md, for every function. They are in Terraform's state: no secret."
   type        = map(string)
@@ -129,9 +155,10 @@ variable "environment" {
   }
   validation {
     condition = length(setintersection(keys(var.environment), [
-      "KEYRAIL_DYNAMODB_TABLE", "KEYRAIL_EVENT_ARN", "KEYRAIL_SECRETS_PREFIX", "KEYRAIL_STORE", "KEYRAIL_VAULT_ROLE",
+      "KEYRAIL_DYNAMODB_TABLE", "KEYRAIL_EVENT_ARN", "KEYRAIL_PEPPER", "KEYRAIL_PEPPER_SECRET", "KEYRAIL_SECRETS_PREFIX",
+      "KEYRAIL_STORE", "KEYRAIL_VAULT_ROLE",
     ])) == 0
-    error_message = "environment must leave to the other variables what they set: event_arn, secrets_prefix, store, vault."
+    error_message = "environment must leave to the other variables what they set: event_arn, pepper, secrets_prefix, store, vault."
   }
 }
 
@@ -201,6 +228,12 @@ variable "rotated_secrets" {
       for secret in values(var.rotated_secrets) : can(regex("^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:[^*?]+$", secret.arn))
     ])
     error_message = "rotated_secrets must hold whole ARNs of secrets."
+  }
+  validation {
+    condition = alltrue([
+      for secret in values(var.rotated_secrets) : try(startswith(split(":secret:", secret.arn)[1], var.secrets_prefix), false)
+    ])
+    error_message = "rotated_secrets must have names that begin with secrets_prefix: they are sinks of keys."
   }
   validation {
     condition = alltrue([

@@ -22,7 +22,7 @@ from keyrail.adapters.dynamodb_layout import (
     tombstone_pk,
 )
 from keyrail.adapters.dynamodb_table import ConditionFailed, DynamoTable, Item
-from keyrail.domain.errors import DeadlineExceeded, Unavailable
+from keyrail.domain.errors import DeadlineExceeded, Unavailable, Unreadable
 from keyrail.domain.records import KeyRecord, StoredKey, Tombstone, decode_record, decode_tombstone, encode
 from keyrail.domain.stored_form import Malformed
 from keyrail.ports import Page
@@ -171,17 +171,17 @@ def _version(item: Item) -> int:
     try:
         return int(item["version"]["N"])
     except (KeyError, ValueError):
-        raise Unavailable("a record in DynamoDB has no version") from None
+        raise Unreadable("a record in DynamoDB has no version") from None
 
 
 def _decoded(item: Item, decode: Callable[[object], T], key_id: str) -> T:
-    """Raises: Unavailable, without what is in it."""
+    """Raises: Unreadable, without what is in it."""
     try:
         value = decode(json.loads(item["document"]["S"]))
     except Malformed as error:
-        raise Unavailable(f"an item of {key_id} is malformed: {error}") from None
+        raise Unreadable(f"an item of {key_id} is malformed: {error}") from None
     except (KeyError, ValueError, RecursionError):
-        raise Unavailable(f"an item of {key_id} is no document") from None
+        raise Unreadable(f"an item of {key_id} is no document") from None
     if value.key_id != key_id:
-        raise Unavailable(f"an item of {key_id} holds another key's document")
+        raise Unreadable(f"an item of {key_id} holds another key's document")
     return value

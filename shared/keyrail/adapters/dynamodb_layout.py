@@ -6,7 +6,16 @@
     due#<k or c>#<subject>#<at>   in by_position
     feed                          seq, ring
 
+Where there is no Vault, also:
+
+    rbac/roles, bootstrap/admin   document (JSON), version
+    pepper                        the same, where KMS makes the pepper
+    usage#<key id>                the same
+    outbox#<event id>             document (JSON); in by_position
+    outbox#sender                 turn, lasts_until
+
     by_position   shard, position   tenants#<n>, <tenant>#<key id>         due#<n>, <at>#<k or c>#<subject>
+                                    outbox#<n>, <at>#<event id>
     by_id         id_shard, pk      keys#<n>, key#<key id>
 
 One partition takes 1,000 writes a second, and an index whose entries all begin alike would be one partition: so the
@@ -15,8 +24,9 @@ reading in order. Those of hints are picked by a hash of the subject.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-sharding.html
 """
 
+import re
 import zlib
-from datetime import UTC
+from datetime import UTC, datetime
 
 from keyrail.domain.errors import Internal
 from keyrail.domain.key_format import BASE62, KEY_ID
@@ -25,6 +35,7 @@ from keyrail.rotation_ports import DueEntry
 SHARDS = 8
 FEED_PK = "feed"
 BEFORE_ALL, AFTER_ALL = " ", "~"  # of positions and ids: what these may hold sorts between the two
+_EVENT_ID = re.compile(r"[0-9a-f]{32}")
 _KINDS = {"key": "k", "config": "c"}
 
 
@@ -58,6 +69,22 @@ def due_pk(entry: DueEntry) -> str:
 def due_item(entry: DueEntry) -> dict[str, dict[str, str]]:
     shard = zlib.crc32(entry.subject.encode()) % SHARDS
     return {"pk": {"S": due_pk(entry)}, "shard": {"S": f"due#{shard}"}, "position": {"S": _due_position(entry)}}
+
+
+def usage_pk(key_id: str) -> str:
+    return f"usage#{_checked(key_id)}"
+
+
+def event_pk(event_id: str) -> str:
+    if not _EVENT_ID.fullmatch(event_id):
+        raise Internal("an item was asked for with a malformed event id")
+    return f"outbox#{event_id}"
+
+
+def event_item(event_id: str, at: datetime) -> dict[str, dict[str, str]]:
+    shard = zlib.crc32(event_id.encode()) % SHARDS
+    position = f"{at.astimezone(UTC):%Y%m%d%H%M%S%f}#{event_id}"
+    return {"pk": {"S": event_pk(event_id)}, "shard": {"S": f"outbox#{shard}"}, "position": {"S": position}}
 
 
 def _due_position(entry: DueEntry) -> str:

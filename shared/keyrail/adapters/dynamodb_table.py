@@ -14,10 +14,13 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Err
 import random
 import time
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
+from keyrail import tracing
 from keyrail.adapters.aws_client import AwsClient
 from keyrail.domain.errors import DeadlineExceeded, Unavailable
+from keyrail.ports import Metrics, NoMetrics
 
 TRIES = 3
 PAUSE_SECONDS = 0.05  # the longest before the second try, doubled before the third
@@ -32,15 +35,17 @@ Item = dict[str, Any]
 
 
 class _Fault(Exception):
-    """`was_done` None: nobody knows."""
+    """`was_done` None: nobody knows. `outcome`: the word for it in Metrics.dynamodb_call."""
 
-    def __init__(self, what: str, *, was_done: bool | None, may_pass: bool = True) -> None:
+    def __init__(self, what: str, outcome: str = "fault", *, was_done: bool | None, may_pass: bool = True) -> None:
         super().__init__(what)
-        self.was_done, self.may_pass = was_done, may_pass
+        self.outcome, self.was_done, self.may_pass = outcome, was_done, may_pass
 
 
 class ConditionFailed(Exception):
     """The condition of a write did not hold. `standing` is the item, where the request asked for it."""
+
+    outcome = "conflict"
 
     def __init__(self, standing: Item | None) -> None:
         super().__init__()
@@ -50,8 +55,11 @@ class ConditionFailed(Exception):
 class DynamoTable:
     """`endpoint_url` None: what boto3 finds."""
 
-    def __init__(self, name: str, deadline_seconds: float, endpoint_url: str | None = None) -> None:
+    def __init__(
+        self, name: str, deadline_seconds: float, endpoint_url: str | None = None, metrics: Metrics | None = None
+    ) -> None:
         self.name, self._deadline_seconds = name, deadline_seconds
+        self._metrics = metrics or NoMetrics()
         self._client = AwsClient("dynamodb", deadline_seconds, endpoint_url)
 
     def read(self, action: str, **request: Any) -> dict[str, Any]:
@@ -109,19 +117,45 @@ class DynamoTable:
         raise AssertionError  # the last try returns or raises
 
     def _once(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Raises: _Fault, ConditionFailed."""
+        """Within a span of its own, where traces are collected. Raises: _Fault, ConditionFailed."""
+        name = _operation(action)
+        if tracing.tracer is None:
+            answer = self._timed(name, action, request)
+        else:
+            with tracing.tracer.call(f"DynamoDB.{name}", self._told(name)) as span:
+                answer = self._timed(name, action, request)
+                if isinstance(answer, _Fault):
+                    span.fail(str(answer))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _told(self, name: str) -> tracing.Attributes:
+        """https://opentelemetry.io/docs/specs/semconv/db/dynamodb/ Nothing in it is of an item."""
+        return {"db.system.name": "aws.dynamodb", "db.operation.name": name, "db.collection.name": self.name}
+
+    def _timed(self, name: str, action: str, request: dict[str, Any]) -> "dict[str, Any] | _Fault | ConditionFailed":
+        started_at = time.monotonic()
+        answer = self._answer(action, request)
+        outcome = answer.outcome if isinstance(answer, _Fault | ConditionFailed) else "ok"
+        self._metrics.dynamodb_call(name, outcome, time.monotonic() - started_at)
+        return answer
+
+    def _answer(self, action: str, request: dict[str, Any]) -> "dict[str, Any] | _Fault | ConditionFailed":
         from botocore import exceptions
 
         try:
             reply: dict[str, Any] = getattr(self._ready_client(), action)(**request)
+        except _Fault as fault:
+            return fault
         except exceptions.ClientError as error:
-            raise _meaning(error.response) from None
+            return _meaning(error.response)
         except (exceptions.ConnectTimeoutError, exceptions.EndpointConnectionError) as error:
-            raise _Fault(type(error).__name__, was_done=False) from None
+            return _Fault(type(error).__name__, _word(error), was_done=False)
         except exceptions.HTTPClientError as error:  # ReadTimeoutError and ConnectionClosedError among them
-            raise _Fault(type(error).__name__, was_done=None) from None
+            return _Fault(type(error).__name__, _word(error), was_done=None)
         except exceptions.BotoCoreError as error:  # no credentials, no region, a malformed endpoint, an answer cut off
-            raise _Fault(type(error).__name__, was_done=None, may_pass=False) from None
+            return _Fault(type(error).__name__, was_done=None, may_pass=False)
         return reply
 
     def _ready_client(self) -> Any:
@@ -139,7 +173,17 @@ def _meaning(response: dict[str, Any]) -> _Fault | ConditionFailed:
     if code == "ConditionalCheckFailedException":
         return ConditionFailed(response.get("Item"))
     if code in _BUSY:
-        return _Fault(code, was_done=False)
+        return _Fault(code, "busy", was_done=False)
     if status >= 500:
         return _Fault(f"answered with {status}", was_done=None)
-    return _Fault(code or f"answered with {status}", was_done=False, may_pass=False)
+    return _Fault(code or f"answered with {status}", "refused", was_done=False, may_pass=False)
+
+
+def _word(error: Exception) -> str:
+    return "timeout" if "Timeout" in type(error).__name__ else "fault"
+
+
+@cache
+def _operation(action: str) -> str:
+    """As AWS spells it."""
+    return "".join(word.capitalize() for word in action.split("_"))

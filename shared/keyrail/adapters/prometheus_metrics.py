@@ -39,6 +39,7 @@ class PrometheusMetrics:
         self._latency: dict[tuple[str, ...], _Latency] = defaultdict(_Latency)
         self._lookups: dict[tuple[str, ...], int] = defaultdict(int)
         self._vault: dict[tuple[str, ...], _Latency] = defaultdict(_Latency)
+        self._dynamodb: dict[tuple[str, ...], _Latency] = defaultdict(_Latency)
         self._breaker_is_open = False
         self._grace_still_used = self._events_sent = self._outbox_waiting = 0
         self._feed_read_at = float("nan")
@@ -58,6 +59,10 @@ class PrometheusMetrics:
     def vault_call(self, verb: str, outcome: str, seconds: float) -> None:
         with self._lock:
             self._vault[verb, outcome].observe(seconds)
+
+    def dynamodb_call(self, operation: str, outcome: str, seconds: float) -> None:
+        with self._lock:
+            self._dynamodb[operation, outcome].observe(seconds)
 
     def breaker(self, is_open: bool) -> None:
         self._breaker_is_open = is_open
@@ -90,6 +95,9 @@ class PrometheusMetrics:
                 _histogram("keyrail_request_seconds", "From call to reply.", ["operation"], self._latency),
                 _counter("keyrail_cache_lookups", "Validation cache: hit or miss.", ["outcome"], self._lookups),
                 _histogram("keyrail_vault_call_seconds", "Calls to Vault.", ["verb", "outcome"], self._vault),
+                _histogram(
+                    "keyrail_dynamodb_call_seconds", "Calls to DynamoDB.", ["operation", "outcome"], self._dynamodb
+                ),
                 _gauge("keyrail_vault_breaker_open", "1 while no call to Vault is tried.", self._breaker_is_open),
                 _counter(
                     "keyrail_grace_still_used", "Old secrets in use near their end.", [], {(): self._grace_still_used}

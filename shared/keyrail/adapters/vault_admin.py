@@ -3,6 +3,7 @@
 Answers are told apart by status, never by an exception's text, which can hold a secret.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -119,6 +120,20 @@ class AdminVault:
             adapter=hvac.adapters.RawAdapter,
         )
         return client.adapter
+
+
+@dataclass(frozen=True)
+class MountDocuments:
+    """The documents of one KV v2 mount. Raises: what AdminVault does."""
+
+    vault: AdminVault
+    mount: str
+
+    def read(self, name: str) -> tuple[dict[str, Any], int] | None:
+        return self.vault.read_document(self.mount, name)
+
+    def write(self, name: str, data: dict[str, Any], version: int) -> bool:
+        return self.vault.replace_document(self.mount, name, data, version)
 
 
 def _json(answer: Any) -> dict[str, Any]:

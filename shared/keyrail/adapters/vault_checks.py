@@ -1,32 +1,24 @@
-"""What `keyrail doctor` looks at in a Vault. Nothing here writes.
+"""What `keyrail doctor` looks at in a Vault. Nothing here writes."""
 
-Each check is a function that returns a note where all is well, and raises Wrong, or a KeyrailError, where it is not.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keyrail.adapters.vault_admin import AdminVault
-from keyrail.adapters.vault_admin_key import MARKER
-from keyrail.adapters.vault_setup import MOUNT_SETTINGS, Plan, is_pepper, role_settings
-from keyrail.domain.roles import BUILT_IN_ROLES
-
-CLOCK_SECONDS = 5.0  # keys begin and end by each function's own clock; JWT logins allow 60 s
-BOOTSTRAP = "Run `keyrail bootstrap`."
-
-Check = tuple[str, Callable[[], str]]
-
-
-class Wrong(Exception):
-    """`advice` says what to do. Neither text holds a secret."""
-
-    def __init__(self, what: str, advice: str) -> None:
-        super().__init__(what)
-        self.what, self.advice = what, advice
+from keyrail.adapters.setup_checks import (
+    BOOTSTRAP,
+    Check,
+    Wrong,
+    admin_key_is_well,
+    clock_is_well,
+    pepper_is_well,
+    roles_are_well,
+    there,
+)
+from keyrail.adapters.vault_admin import AdminVault, MountDocuments
+from keyrail.adapters.vault_pepper import VaultPepperPlace
+from keyrail.adapters.vault_setup import MOUNT_SETTINGS, Plan, role_settings
 
 
 @dataclass(frozen=True)
@@ -79,14 +71,7 @@ class VaultChecks:
 
     def _clock(self) -> str:
         _, server_now = self.vault.seal_status()
-        if server_now is None:
-            raise Wrong("the server sends no Date", "Compare the clocks by hand.")
-        # the header has whole seconds, cut off: half of one more on average
-        behind = (datetime.now(UTC) - server_now).total_seconds() - 0.5
-        if abs(behind) > CLOCK_SECONDS:
-            where = "ahead of" if behind > 0 else "behind"
-            raise Wrong(f"this machine is {abs(behind):.0f} s {where} the server", "Set both clocks by NTP.")
-        return f"within {CLOCK_SECONDS:.0f} s of the server's"
+        return clock_is_well(server_now)
 
     def _token(self) -> str:
         found = self.vault.get("auth/token/lookup-self") or {}
@@ -128,37 +113,23 @@ class VaultChecks:
         return "batch tokens with its own policy alone"
 
     def _pepper(self) -> str:
-        pepper = self._document("pepper")
-        if not is_pepper(pepper):
-            raise Wrong("is malformed", "Restore it from a backup: without it no key can be validated.")
-        return f"version {pepper['current']} is current, {len(pepper['versions'])} known"
+        return pepper_is_well(VaultPepperPlace(self.vault, self.plan.mount))
 
     def _roles(self) -> str:
-        roles = self._document("rbac/roles")
-        if not all(isinstance(v, list) and all(isinstance(scope, str) for scope in v) for v in roles.values()):
-            raise Wrong("are malformed", "Each role must be a list of scopes.")
-        missing = [name for name in BUILT_IN_ROLES if name not in roles]
-        if missing:
-            raise Wrong(f"lack {', '.join(missing)}", BOOTSTRAP)
-        return ", ".join(sorted(roles))
+        return roles_are_well(self._documents)
 
     def _feed(self) -> str:
-        head = self._document("feed/head")
+        head = there(self._documents, "feed/head")
         if not isinstance(head.get("seq"), int) or not isinstance(head.get("ring"), list):
             raise Wrong("is malformed", "Write {seq: 0, ring: []} to feed/head: every instance then reads anew.")
         return f"{head['seq']} changes so far"
 
     def _admin_key(self) -> str:
-        marker = self._document(MARKER)
-        if not marker.get("handed_over"):
-            raise Wrong("a bootstrap was cut off before it handed the key over", BOOTSTRAP)
-        return f"key id {marker['key_id']}"
+        return admin_key_is_well(self._documents)
 
-    def _document(self, path: str) -> dict[str, Any]:
-        found = self.vault.read_document(self.plan.mount, path)
-        if found is None:
-            raise Wrong("is not there", BOOTSTRAP)
-        return found[0]
+    @property
+    def _documents(self) -> MountDocuments:
+        return MountDocuments(self.vault, self.plan.mount)
 
 
 def private_mode(file: Path) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from keyrail.adapters.vault_paths import MOUNT
 
-AuthMethod = Literal["token", "approle", "kubernetes", "jwt", "aws"]
+AuthMethod = Literal["token", "approle", "kubernetes", "jwt", "google", "aws"]
 
 SERVICE_ACCOUNT_JWT = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # where every pod finds its own
 
@@ -19,6 +19,7 @@ _NEEDED_BY: dict[str, tuple[str, ...]] = {
     "approle": ("role_id",),
     "kubernetes": ("role", "jwt_file"),
     "jwt": ("role", "jwt_file"),
+    "google": ("role",),
     "aws": ("role", "aws_server_id"),
 }
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
@@ -29,9 +30,10 @@ class VaultConfig:
     """Raises: ValueError, whose text names the field and never its value.
 
     address           http(s)://host[:port][/prefix]; `skip_verify` is refused unless the host is loopback
-    auth_mount        where the auth method is mounted; the method's own name by default
+    auth_mount        where the auth method is mounted; the method's own name by default, and jwt for Google
     secret_id_file    AppRole only; None where the role asks for no secret id. Read at each login, as is `jwt_file`
     jwt_file          Kubernetes and JWT; the pod's own token by default for Kubernetes
+    google_audience   Google only: what the token is to be for; Vault's address by default
     aws_server_id     AWS only: what Vault's iam_server_id_header_value says
     aws_region        of the STS endpoint that Vault asks; us-east-1 is the global one
     deadline_seconds  wall clock for one call of VaultSession, a login on the way included
@@ -44,6 +46,8 @@ class VaultConfig:
     role_id: str | None = None
     secret_id_file: str | None = None
     jwt_file: str | None = None
+    google_audience: str | None = None
+    google_metadata_host: str = "metadata.google.internal"
     aws_server_id: str | None = None
     aws_region: str = "us-east-1"
     auth_mount: str | None = None
@@ -104,7 +108,7 @@ class VaultConfig:
 
     @property
     def login_mount(self) -> str:
-        return self.auth_mount or self.auth
+        return self.auth_mount or ("jwt" if self.auth == "google" else self.auth)
 
 
 def is_header_safe(value: str) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keyrail.adapters.private_files import read_private, write_private
+from keyrail.adapters.setup_documents import Step
 from keyrail.adapters.vault_admin import AdminVault
-from keyrail.adapters.vault_setup import Plan, Step
+from keyrail.adapters.vault_setup import Plan
 from keyrail.domain.errors import Unavailable
 
 SECRET_ID_BYTES = 32  # from the operating system's CSPRNG

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from keyrail.adapters.private_files import read_private, write_private
+from keyrail.adapters.setup_documents import Step
 from keyrail.adapters.vault_admin import AdminVault
 from keyrail.adapters.vault_identities import SECRET_ID_BYTES
-from keyrail.adapters.vault_setup import Plan, Step
+from keyrail.adapters.vault_setup import Plan
 from keyrail.domain.errors import InvalidArgument
 
 GRACE_SECONDS = 60.0  # for a login that has just read the old file; tokens it gave outlive it anyway

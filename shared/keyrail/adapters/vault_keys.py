@@ -21,7 +21,7 @@ from keyrail.adapters.vault_paths import (
     tombstone_path,
 )
 from keyrail.adapters.vault_session import VaultSession
-from keyrail.domain.errors import Unavailable
+from keyrail.domain.errors import Unreadable
 from keyrail.domain.key_format import KEY_ID
 from keyrail.domain.records import KeyRecord, StoredKey, Tombstone, decode_record, decode_tombstone, encode
 from keyrail.domain.stored_form import Malformed
@@ -116,7 +116,7 @@ def _decoded(data: dict[str, Any], decode: Callable[[object], T], path: SecretPa
     try:
         value = decode(data)
     except Malformed as error:
-        raise Unavailable(f"{path} is malformed: {error}") from error
+        raise Unreadable(f"{path} is malformed: {error}") from error
     if value.key_id != key_id:
-        raise Unavailable(f"{path} holds another key's document")
+        raise Unreadable(f"{path} holds another key's document")
     return value

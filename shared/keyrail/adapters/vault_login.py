@@ -106,6 +106,11 @@ def login_body(config: VaultConfig) -> dict[str, str]:
         from keyrail.adapters.vault_aws_login import iam_login_body
 
         return iam_login_body(config.role or "", config.aws_server_id or "", config.aws_region)
+    if config.auth == "google":
+        from keyrail.adapters.vault_google_login import service_account_token
+
+        token = service_account_token(config.google_metadata_host, config.google_audience or config.address)
+        return {"role": config.role or "", "jwt": token}
     return {"role": config.role or "", "jwt": _secret_in(config.jwt_file or "")}
 
 

@@ -4,18 +4,17 @@ Create-only for whoever puts them, removed once taken. The time is in the name, 
 outbox/sender/turn says who sends: {"turn": "<hex>", "until": "<RFC 3339>"}.
 """
 
-import logging
 import re
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from keyrail.adapters.stored_event import decode_event
 from keyrail.adapters.vault_paths import SecretPath
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.domain import stored_form
 from keyrail.domain.events import LifecycleEvent
-from keyrail.telemetry import log
 
 _FOLDER = SecretPath(("outbox",))
 _TURN = SecretPath(("outbox", "sender", "turn"))
@@ -40,7 +39,7 @@ class VaultEventOutbox:
             if len(events) >= limit:
                 break
             found = self._session.read(path)
-            event = None if found is None else _decode(path, found.data)
+            event = None if found is None else decode_event(str(path), found.data)
             if event is not None:
                 events.append(event)
         return events
@@ -82,15 +81,6 @@ def _lasts(turn: dict[str, Any], now: datetime) -> bool:
         return now < until <= now + LONGEST_TURN
     except (ValueError, TypeError):
         return False
-
-
-def _decode(path: SecretPath, data: dict[str, Any]) -> LifecycleEvent | None:
-    """None where it is malformed: the others must not wait for it, and it stays for whoever mends it."""
-    try:
-        return stored_form.decode(LifecycleEvent, data)
-    except stored_form.Malformed as error:
-        log(logging.ERROR, "outbox", path=str(path), detail=f"malformed: {error}")
-        return None
 
 
 def _path(event: LifecycleEvent) -> SecretPath:

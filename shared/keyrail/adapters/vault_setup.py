@@ -5,18 +5,18 @@ mounts -> their settings -> policies -> AppRole -> one role a function -> pepper
 """
 
 import re
-import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from keyrail.adapters.vault_admin import AdminVault
+from keyrail.adapters.pepper_admin import ensure_pepper
+from keyrail.adapters.setup_documents import Step, ensure_roles
+from keyrail.adapters.vault_admin import AdminVault, MountDocuments
+from keyrail.adapters.vault_pepper import VaultPepperPlace
 from keyrail.domain.config import KEPT_VERSIONS
-from keyrail.domain.digest import PEPPER_BYTES
 from keyrail.domain.errors import InvalidArgument, Unavailable
-from keyrail.domain.roles import BUILT_IN_ROLES
 
 MOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 DESCRIPTION = "Keyrail"  # of the mounts that we make
@@ -33,17 +33,6 @@ ROLE_SETTINGS: dict[str, Any] = {
     "token_max_ttl": TOKEN_TTL_SECONDS,
     "token_no_default_policy": True,
 }
-
-Outcome = Literal["made", "mended", "kept"]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that is there now. `note` says what was mended or why something was left as it is."""
-
-    what: str
-    outcome: Outcome
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,8 +104,8 @@ def set_up(vault: AdminVault, plan: Plan) -> Iterator[Step]:
     yield _approle(vault, plan.auth_mount)
     for function in plan.policies:
         yield _role(vault, plan.auth_mount, plan.name_of(function))
-    yield _pepper(vault, plan.mount)
-    yield _roles(vault, plan.mount)
+    yield ensure_pepper(VaultPepperPlace(vault, plan.mount))
+    yield ensure_roles(MountDocuments(vault, plan.mount))
     yield _feed(vault, plan.mount)
 
 
@@ -207,41 +196,6 @@ def _role(vault: AdminVault, auth_mount: str, name: str) -> Step:
 
 def role_settings(name: str) -> dict[str, Any]:
     return {**ROLE_SETTINGS, "token_policies": [name]}
-
-
-def _pepper(vault: AdminVault, mount: str) -> Step:
-    """Never overwritten: without it no digest can be compared again."""
-    made = vault.create_document(mount, "pepper", {"current": 1, "versions": {"1": secrets.token_hex(PEPPER_BYTES)}})
-    if made:
-        return Step("pepper", "made")
-    there = vault.read_document(mount, "pepper")
-    if there is None or not is_pepper(there[0]):
-        raise InvalidArgument("The pepper is malformed, and nothing here overwrites it. Restore it from a backup.")
-    return Step("pepper", "kept")
-
-
-def is_pepper(document: dict[str, Any]) -> bool:
-    versions = document.get("versions")
-    if not isinstance(versions, dict) or str(document.get("current")) not in versions:
-        return False
-    return all(str(n).isdecimal() and re.fullmatch(r"[0-9a-f]{64}", str(v)) for n, v in versions.items())
-
-
-def _roles(vault: AdminVault, mount: str) -> Step:
-    """Missing built-in roles are added; every role that is there stays as it is."""
-    built_in = {name: list(scopes) for name, scopes in BUILT_IN_ROLES.items()}
-    there = vault.read_document(mount, "rbac/roles")
-    if there is None:
-        vault.create_document(mount, "rbac/roles", built_in)
-        return Step("default roles", "made")
-    roles, version = there
-    missing = [name for name in built_in if name not in roles]
-    if missing:
-        if not vault.replace_document(mount, "rbac/roles", built_in | roles, version):
-            raise Unavailable("rbac/roles was changed by someone else in this moment; run again")
-        return Step("default roles", "mended", f"added {', '.join(missing)}")
-    changed = [name for name, scopes in built_in.items() if roles[name] != scopes]
-    return Step("default roles", "kept", f"{', '.join(changed)} differ from the built-in ones" if changed else "")
 
 
 def _feed(vault: AdminVault, mount: str) -> Step:

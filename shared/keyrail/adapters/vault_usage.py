@@ -1,142 +1,31 @@
-"""When each generation was used last: usage/<first 2 of id>/<key id> {"<n>": "<RFC 3339>"}.
+"""When each generation was used last, in Vault: usage/<first 2 of id>/<key id>."""
 
-Uses are collected in memory and written by a thread of their own, never by the call that used the key: a key with a
-retiring generation at most once a minute, since its owner waits for that to fall silent; any other at most once an
-hour. Best effort: a process that is killed takes up to that much with it.
-"""
-
-import logging
-import threading
 import time
-import weakref
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
+from keyrail.adapters.batched_usage import BatchedUsageLog
 from keyrail.adapters.vault_paths import SecretPath
 from keyrail.adapters.vault_session import VaultSession
-from keyrail.domain.errors import KeyrailError, Unavailable
-from keyrail.telemetry import log
-
-RETIRING_SECONDS = 60.0
-OTHER_SECONDS = 3600.0
-BATCH_SECONDS = 10.0
-BATCH_KEYS = 200  # not retiring: a process that has just begun to see 10,000 keys is no burst for Vault
-MAX_KEYS = 50_000  # remembered at a time; beyond it the oldest are forgotten
-MAX_GENERATIONS = 16  # in one document: more than a record keeps apart
 
 
-class VaultUsageLog:
-    """Requests to Vault: used none; last_used 1; flush 2 a key."""
-
+class VaultUsageLog(BatchedUsageLog):
     def __init__(self, session: VaultSession, elapsed_seconds: Callable[[], float] = time.monotonic) -> None:
-        self._session, self._elapsed_seconds = session, elapsed_seconds
-        self._lock = threading.Lock()
-        self._waiting: dict[str, dict[int, datetime]] = {}
-        self._retiring: set[str] = set()  # of those that wait
-        self._written_at: dict[str, float] = {}
-        self._writer: threading.Thread | None = None
+        super().__init__(_UsageInVault(session), elapsed_seconds)
 
-    def used(self, key_id: str, generation: int, at: datetime, *, is_retiring: bool) -> None:
-        with self._lock:
-            self._waiting.setdefault(key_id, {})[generation] = at
-            if is_retiring:
-                self._retiring.add(key_id)
-            if len(self._waiting) > MAX_KEYS:
-                self._take(next(iter(self._waiting)))
-            if self._writer is None or not self._writer.is_alive():
-                self._writer = self._start_writer()
 
-    def last_used(self, key_id: str) -> dict[int, datetime]:
+class _UsageInVault:
+    def __init__(self, session: VaultSession) -> None:
+        self._session = session
+
+    def read(self, key_id: str) -> tuple[dict[str, Any], int] | None:
         found = self._session.read(_path(key_id))
-        used = {} if found is None else _decoded(found.data)
-        if used is None:
-            raise Unavailable(f"{_path(key_id)} is malformed")  # not "never used": somebody may wait for its silence
-        return used
+        return None if found is None else (found.data, found.version)
 
-    def flush(self) -> int:
-        """Writes what waits and may be written by now; how many keys that were."""
-        written = 0
-        for key_id in self._due():
-            with self._lock:
-                used, is_retiring = self._take(key_id)
-            try:
-                is_written = self._write(key_id, used)
-            except KeyrailError as error:
-                self._put_back(key_id, used, is_retiring)
-                log(logging.WARNING, "usage", key_id=key_id, code=error.code, detail=error.detail)
-                break  # nor will the others get through
-            if is_written:
-                self._note_written(key_id)
-                written += 1
-            else:
-                self._put_back(key_id, used, is_retiring)
-        return written
-
-    def _due(self) -> list[str]:
-        """The retiring ones first, and all of them."""
-        now = self._elapsed_seconds()
-        with self._lock:
-            since = {key_id: now - self._written_at.get(key_id, float("-inf")) for key_id in self._waiting}
-            retiring = [key_id for key_id in since if key_id in self._retiring and since[key_id] >= RETIRING_SECONDS]
-            others = [key_id for key_id in since if key_id not in self._retiring and since[key_id] >= OTHER_SECONDS]
-        return retiring + others[:BATCH_KEYS]
-
-    def _take(self, key_id: str) -> tuple[dict[int, datetime], bool]:
-        """The caller holds the lock."""
-        is_retiring = key_id in self._retiring
-        self._retiring.discard(key_id)
-        return self._waiting.pop(key_id, {}), is_retiring
-
-    def _put_back(self, key_id: str, used: dict[int, datetime], is_retiring: bool) -> None:
-        """For the next batch, beside what was used since."""
-        with self._lock:
-            self._waiting[key_id] = used | self._waiting.get(key_id, {})
-            if is_retiring:
-                self._retiring.add(key_id)
-
-    def _note_written(self, key_id: str) -> None:
-        with self._lock:
-            self._written_at.pop(key_id, None)
-            self._written_at[key_id] = self._elapsed_seconds()
-            while len(self._written_at) > MAX_KEYS:
-                del self._written_at[next(iter(self._written_at))]
-
-    def _write(self, key_id: str, used: dict[int, datetime]) -> bool:
-        """False where another process wrote at the same moment."""
-        path = _path(key_id)
-        found = self._session.read(path)
-        known = (_decoded(found.data) if found is not None else None) or {}  # a malformed one is put right
-        latest = {n: max(at, known.get(n, at)) for n, at in used.items()}
-        kept = sorted((known | latest).items())[-MAX_GENERATIONS:]
-        document = {str(n): at.isoformat() for n, at in kept}
-        if found is None:
-            return self._session.create(path, document) is None
-        return self._session.replace(path, document, found.version) is not None
-
-    def _start_writer(self) -> threading.Thread:
-        writer = threading.Thread(target=_write_forever, args=(weakref.ref(self),), name="keyrail-usage", daemon=True)
-        writer.start()
-        return writer
-
-
-def _write_forever(of: "weakref.ref[VaultUsageLog]") -> None:
-    """Until nobody uses that log any more."""
-    while True:
-        time.sleep(BATCH_SECONDS)
-        log = of()
-        if log is None:
-            return
-        log.flush()
-        del log
-
-
-def _decoded(document: dict[str, Any]) -> dict[int, datetime] | None:
-    """None where it is malformed."""
-    try:
-        return {int(n): datetime.fromisoformat(at).astimezone(UTC) for n, at in document.items()}
-    except (ValueError, TypeError):
-        return None
+    def write(self, key_id: str, document: dict[str, Any], version: int) -> bool:
+        if version == 0:
+            return self._session.create(_path(key_id), document) is None
+        return self._session.replace(_path(key_id), document, version) is not None
 
 
 def _path(key_id: str) -> SecretPath:

@@ -22,6 +22,7 @@ from keyrail.dev.processes import Child
 CLIENT = "awslambdaric==4.2.2"
 REPLY_SECONDS = 30.0  # on a loaded machine; the first reply takes half a second
 _NEXT = "/2018-06-01/runtime/invocation/next"
+_RESTORE = "/2018-06-01/runtime/restore/next"  # asked where AWS_LAMBDA_INITIALIZATION_TYPE is snap-start
 
 
 class LambdaError(Exception):
@@ -127,6 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: _RuntimeApi
 
     def do_GET(self) -> None:
+        if self.path == _RESTORE:  # the snapshot was taken, and restored, at once
+            self._reply(200, {"Content-Type": "application/json"}, b"")
+            return
         event = self.server.events.get() if self.path == _NEXT else None
         if event is None:
             self.close_connection = True

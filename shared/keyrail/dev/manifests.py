@@ -1,4 +1,5 @@
-"""`python -m keyrail.dev.manifests`: what in infra/ follows from functions/*/function.yaml and the catalogue.
+"""`python -m keyrail.dev.manifests`: what in infra/ follows from functions/*/function.yaml and the catalogue, and the
+tables of Terraform's inputs.
 
 A consistency test compares what is committed with what this makes: `make manifests` writes it anew.
 """
@@ -11,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from keyrail.dev import gateway, manifests_knative, manifests_kubernetes
+from keyrail.dev import gateway, manifests_knative, manifests_kubernetes, terraform_inputs
 from keyrail.dev.functions import function_of_operation
 from keyrail.dev.manifest_parts import DeployedFunction, Manifest, dns_name
 from keyrail.dev.yaml_text import yaml_text
@@ -57,6 +58,8 @@ def main() -> int:
     for path, text in manifests(Path("functions")).items():
         file = Path("infra") / path
         file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    for file, text in terraform_inputs.readmes(Path("infra/terraform")).items():
         file.write_text(text)
     return 0
 

@@ -183,6 +183,7 @@ CODES: Mapping[str, str] = {
     "SCHEMA_UNSUPPORTED": "This deployment lacks what checks schemas.",
     "BAD_ROTATION": "There is no such kind of rotation here, or its settings are wrong.",
     "NEWEST_VERSION": "The newest version can't be destroyed by itself.",
+    "CONFIGS_NEED_VAULT": "Configs are kept in Vault, and this deployment has none.",
     "ROTATOR_FAILED": "What rotates this config can't be asked right now.",
     "KEY_NOT_FOUND": "There is no such key, or it belongs to another tenant.",
     "KEY_NOT_LIVE": "The key is revoked or has expired, so it can't be changed like that.",

@@ -14,7 +14,7 @@ from pathlib import Path
 MIRROR = "KEYRAIL_TERRAFORM_MIRROR"  # a folder as `terraform providers mirror` writes it, for tests alone
 STEP_SECONDS = 600.0
 _AWS = "registry.terraform.io/hashicorp/aws"
-_READ_BY_MODULES = ("functions", "infra")
+_READ_BY_MODULES = ("functions", "containers", "infra")
 _CONFIGURATION = """provider_installation {{
   filesystem_mirror {{
     path    = "{mirror}"
@@ -51,7 +51,7 @@ class Terraform:
         """Raises: NoTerraform where the provider is neither in a mirror nor to be had from the registry."""
         done = self.attempt("init", "-input=false", "-backend=false", "-no-color")
         if done.returncode != 0 and "provider" in done.stderr:
-            _missing(f"no provider for AWS:\n{done.stderr}")
+            _missing(f"a provider is missing:\n{done.stderr}")
         _require_success(done)
 
     def run(self, *arguments: str) -> str:

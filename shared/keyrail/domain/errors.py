@@ -10,6 +10,7 @@ KeyrailError
 ├── EtagMismatch         FAILED_PRECONDITION  the record changed since it was read
 ├── RateLimited          RESOURCE_EXHAUSTED   try again after `retry_after_seconds`
 ├── Unavailable          UNAVAILABLE          the store could not answer; never a "no"
+│   ├── Unreadable       UNAVAILABLE          it answered with something that is not ours
 │   └── DeliveryFailed   UNAVAILABLE          a sink could not be read or written
 │       └── RotatorFailed  UNAVAILABLE        a stored credential could not be made new
 ├── DeadlineExceeded     DEADLINE_EXCEEDED    the store answered too late
@@ -95,6 +96,10 @@ class Unavailable(KeyrailError):
     def __init__(self, detail: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(self.told, detail=detail)
         self.retry_after_seconds = retry_after_seconds
+
+
+class Unreadable(Unavailable):
+    """What is stored there was damaged: asking again won't help, and other keys may be well."""
 
 
 class DeliveryFailed(Unavailable):

@@ -1,7 +1,11 @@
-"""Roles: sets of scopes by name. Kept in Vault at rbac/roles; the built-in ones are written by `keyrail bootstrap`."""
+"""Roles: sets of scopes by name. Kept at rbac/roles; the built-in ones are written by `keyrail bootstrap`."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
+
+from keyrail.domain.scopes import SCOPE
+from keyrail.domain.stored_form import Malformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +32,11 @@ BUILT_IN_ROLES: dict[str, tuple[str, ...]] = {
     "ticker": ("rotation:tick",),
     "service": ("keys:validate", "config:read"),
 }
+
+
+def decode_roles(document: dict[str, Any]) -> Roles:
+    """Raises: Malformed."""
+    for name, scopes in document.items():
+        if not isinstance(scopes, list) or not all(isinstance(s, str) and SCOPE.fullmatch(s) for s in scopes):
+            raise Malformed(f"at role {name!r:.40}")
+    return Roles({name: tuple(scopes) for name, scopes in document.items()})

@@ -128,6 +128,6 @@ OPERATION = Operation(
     request=ReadConfigRequest,
     reply=ReadConfigReply,
     run=run,
-    codes=("CONFIG_NOT_FOUND", "ROTATOR_FAILED"),
+    codes=("CONFIG_NOT_FOUND", "CONFIGS_NEED_VAULT", "ROTATOR_FAILED"),
     long_field="name",
 )

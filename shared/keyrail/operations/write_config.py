@@ -288,6 +288,7 @@ OPERATION = Operation(
         "SCHEMA_UNSUPPORTED",
         "BAD_ROTATION",
         "NEWEST_VERSION",
+        "CONFIGS_NEED_VAULT",
         "ROTATOR_FAILED",
     ),
     long_field="name",

@@ -1,4 +1,5 @@
-"""`keyrail bootstrap`: everything that Keyrail needs in a Vault, and the first admin key. Safe to repeat."""
+"""`keyrail bootstrap`: everything that Keyrail needs in a Vault, or in AWS without one, and the first admin key. Safe
+to repeat."""
 
 import os
 from collections.abc import Iterator
@@ -8,14 +9,18 @@ from typing import Any
 
 import click
 
+from keyrail.adapters.admin_key import AdminKeys, HandOver
 from keyrail.adapters.private_files import write_private
-from keyrail.adapters.vault_admin import AdminVault
-from keyrail.adapters.vault_admin_key import AdminKeys, HandOver
+from keyrail.adapters.setup_documents import Documents, Step
+from keyrail.adapters.vault_admin import AdminVault, MountDocuments
 from keyrail.adapters.vault_identities import write_identities
-from keyrail.adapters.vault_setup import Plan, Step, read_policies, set_up
+from keyrail.adapters.vault_setup import Plan, read_policies, set_up
 from keyrail.bootstrap import build_services, vault_config
+from keyrail.bootstrap_aws import is_without_vault
+from keyrail.bootstrap_aws_admin import aws_place
 from keyrail.domain.errors import Internal, KeyrailError
 from keyrail.domain.key_format import ANY_KEY
+from keyrail.ports import Services
 from keyrail.settings import Settings, load_settings
 from keyrail.triggers.cli_output import echo_json
 from keyrail.triggers.cli_root import USAGE, CliError, told
@@ -38,6 +43,18 @@ class Bootstrap:
 
     def steps(self) -> Iterator[Step]:
         """Each is done when it is yielded. Raises: KeyrailError, OSError."""
+        if is_without_vault(self.settings):
+            yield from self._steps_on_aws()
+        else:
+            yield from self._steps_in_vault()
+
+    def _steps_on_aws(self) -> Iterator[Step]:
+        services = build_services(self.settings)
+        place = aws_place(self.settings, services.clock)
+        yield from place.set_up()
+        yield self._admin_key(place.documents, services)
+
+    def _steps_in_vault(self) -> Iterator[Step]:
         settings = self.settings
         plan = plan_of(settings, self.functions, self.auth_mount, self.containers)
         vault = AdminVault(vault_config(settings))
@@ -46,10 +63,13 @@ class Bootstrap:
             if step.what == "default roles" and step.outcome == "mended":
                 services.feed.publish("roles")
             yield step
-        admin_keys = AdminKeys(vault, plan.mount, services)
-        yield admin_keys.ensure(self.hand_over, new=self.new_admin, replace_dead=self.replace_dead_admin)
+        yield self._admin_key(MountDocuments(vault, plan.mount), services)
         if self.identities is not None:
             yield from write_identities(vault, plan, self.identities)
+
+    def _admin_key(self, documents: Documents, services: Services) -> Step:
+        admin_keys = AdminKeys(documents, services)
+        return admin_keys.ensure(self.hand_over, new=self.new_admin, replace_dead=self.replace_dead_admin)
 
 
 def plan_of(settings: Settings, functions: Path, auth_mount: str, containers: Path | None = None) -> Plan:
@@ -65,7 +85,8 @@ def plan_of(settings: Settings, functions: Path, auth_mount: str, containers: Pa
 
 
 def admin_settings(mount: str | None) -> Settings:
-    """For whoever administrates Vault: by VAULT_TOKEN or the Vault CLI's token file. Raises: CliError."""
+    """For whoever administrates Vault: by VAULT_TOKEN or the Vault CLI's token file. Where there is none, AWS knows
+    whoever calls. Raises: CliError."""
     environ = {**os.environ, "KEYRAIL_VAULT_AUTH": "token", "KEYRAIL_FEED_POLL": "inline"}
     if environ.get("KEYRAIL_STORE") == "memory":
         environ["KEYRAIL_STORE"] = "vault"  # nothing lasts in memory
@@ -76,11 +97,19 @@ def admin_settings(mount: str | None) -> Settings:
         environ["KEYRAIL_VAULT_MOUNT"] = mount
     try:
         settings = load_settings(environ)
-        vault_config(settings)  # says here already what is wrong with it
+        if not is_without_vault(settings):
+            vault_config(settings)  # says here already what is wrong with it
     except Internal as error:
         advice = "Set VAULT_ADDR, and VAULT_TOKEN to a token that may manage mounts, policies and auth methods."
         raise CliError(error.detail.removeprefix("settings: "), advice=advice, exit_code=USAGE) from error
     return settings
+
+
+def require_vault_for(settings: Settings, what: str, given: object = True) -> None:
+    """Raises: CliError."""
+    if given and is_without_vault(settings):
+        text = f"{what} is for Vault: on AWS a function is whom its IAM role says."
+        raise CliError(text, exit_code=USAGE)
 
 
 @click.command()
@@ -104,10 +133,12 @@ def bootstrap(
 ) -> None:
     """Set up a Vault for Keyrail: mount, policies, AppRoles, pepper, roles, and the first admin key.
 
-    Needs VAULT_ADDR and an administrator's VAULT_TOKEN. Says on stderr what it made and what was there already. The
-    admin key goes to stdout, this once, or to a file of mode 0600. Repeat it after each upgrade.
+    Needs VAULT_ADDR and an administrator's VAULT_TOKEN; where KEYRAIL_PEPPER says that there is no Vault, an
+    administrator's AWS credentials. Says on stderr what it made and what was there already. The admin key goes to
+    stdout, this once, or to a file of mode 0600. Repeat it after each upgrade.
     """
     settings = admin_settings(mount)
+    require_vault_for(settings, "--identities", identities)
     report = _Report(as_json, admin_key_file)
     run = Bootstrap(
         settings,

@@ -85,19 +85,21 @@ class Bulk:
             self._report.add(key_id, outcome, **facts)
 
     def _tell(self) -> None:
-        if as_json():
-            failures = [{"key_id": key_id, "code": code} for key_id, code in self.failures]
-            echo_json({**self.counts, "failures": failures})
-            return
-        echo_record(dict(self.counts))
-        if self.failures:
-            click.echo(err=True)
-            click.echo("\n".join(f"{key_id}  {code}" for key_id, code in self.failures[:SHOWN_FAILURES]), err=True)
-        if self.counts["left"] or self.failures:
-            again = (
-                "Run it again: it does what is left." if self._report else "Run it again; --report tells what is left."
-            )
-            click.echo(again, err=True)
+        again = "Run it again: it does what is left." if self._report else "Run it again; --report tells what is left."
+        tell_summary(self.counts, self.failures, again)
+
+
+def tell_summary(counts: Counter[str], failures: Sequence[tuple[str, str]], again: str) -> None:
+    """`failures`: key ids and codes; `again` is advised where there are any, or some keys are left."""
+    if as_json():
+        echo_json({**counts, "failures": [{"key_id": key_id, "code": code} for key_id, code in failures]})
+        return
+    echo_record(dict(counts))
+    if failures:
+        click.echo(err=True)
+        click.echo("\n".join(f"{key_id}  {code}" for key_id, code in failures[:SHOWN_FAILURES]), err=True)
+    if counts["left"] or failures:
+        click.echo(again, err=True)
 
 
 def show_keys(keys: Sequence[dict[str, Any]]) -> None:

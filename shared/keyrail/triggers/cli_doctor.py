@@ -8,20 +8,23 @@ from pathlib import Path
 
 import click
 
+from keyrail.adapters.setup_checks import BOOTSTRAP, Check, Wrong
 from keyrail.adapters.vault_admin import AdminVault
-from keyrail.adapters.vault_checks import BOOTSTRAP, Check, VaultChecks, Wrong, private_mode
+from keyrail.adapters.vault_checks import VaultChecks, private_mode
 from keyrail.adapters.vault_identities import read_identity
 from keyrail.adapters.vault_setup import Plan
 from keyrail.bootstrap import build_services, vault_config
+from keyrail.bootstrap_aws import is_without_vault
+from keyrail.bootstrap_aws_admin import aws_place
 from keyrail.domain.errors import KeyrailError
-from keyrail.settings import load_settings
+from keyrail.settings import Settings, load_settings
 from keyrail.telemetry import redact
-from keyrail.triggers.cli_bootstrap import admin_settings, plan_of
+from keyrail.triggers.cli_bootstrap import admin_settings, plan_of, require_vault_for
 from keyrail.triggers.cli_output import echo_json
 from keyrail.triggers.cli_root import REFUSED
 
 _ADVICE = {
-    "UNAVAILABLE": "Is VAULT_ADDR right, and does VAULT_CACERT name the CA of its certificate?",
+    "UNAVAILABLE": "Is VAULT_ADDR right, and does VAULT_CACERT name the CA of its certificate? On AWS: region, rights?",
     "PERMISSION_DENIED": "Is VAULT_TOKEN a token of an administrator, and not expired?",
 }
 
@@ -35,18 +38,32 @@ _ADVICE = {
 def doctor(functions: Path, mount: str | None, auth_mount: str, identities: Path | None, as_json: bool) -> None:
     """Find out what is wrong with a Vault that Keyrail uses, and what to do. It changes nothing.
 
-    Needs VAULT_ADDR and an administrator's VAULT_TOKEN. Exit code 1 where a check fails.
+    Needs VAULT_ADDR and an administrator's VAULT_TOKEN, or AWS credentials where KEYRAIL_PEPPER says that there is no
+    Vault. Exit code 1 where a check fails.
     """
     settings = admin_settings(mount)
-    config = vault_config(settings)
-    plan = plan_of(settings, functions, auth_mount)
-    checks = VaultChecks(AdminVault(config), plan, is_tls=config.url.scheme == "https", is_loopback=config.is_loopback)
     report = _Report(as_json)
+    if is_without_vault(settings):
+        require_vault_for(settings, "--identities", identities)
+        _look_at_aws(settings, report)
+    else:
+        _look_at_vault(settings, plan_of(settings, functions, auth_mount), identities, report)
+    report.finish()
+
+
+def _look_at_aws(settings: Settings, report: "_Report") -> None:
+    place = aws_place(settings, build_services(settings).clock)
+    if report.run(place.checks_of_account(), stop=True):
+        report.run(place.checks_of_setup())
+
+
+def _look_at_vault(settings: Settings, plan: Plan, identities: Path | None, report: "_Report") -> None:
+    config = vault_config(settings)
+    checks = VaultChecks(AdminVault(config), plan, is_tls=config.url.scheme == "https", is_loopback=config.is_loopback)
     if report.run(checks.of_server(), stop=True):
         report.run(checks.of_setup())
         if identities is not None:
             report.run(_identities(identities, plan, settings.vault_addr))
-    report.finish()
 
 
 def _identities(folder: Path, plan: Plan, address: str) -> Iterator[Check]:

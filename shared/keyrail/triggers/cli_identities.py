@@ -7,7 +7,7 @@ import click
 from keyrail.adapters.vault_admin import AdminVault
 from keyrail.adapters.vault_identity_rotation import GRACE_SECONDS, rotate_identities
 from keyrail.bootstrap import vault_config
-from keyrail.triggers.cli_bootstrap import admin_settings, line_of, plan_of
+from keyrail.triggers.cli_bootstrap import admin_settings, line_of, plan_of, require_vault_for
 from keyrail.triggers.cli_options import DURATION, as_json, json_option, mount_option
 from keyrail.triggers.cli_output import echo_json
 from keyrail.triggers.cli_root import CliError
@@ -37,6 +37,7 @@ def rotate(folder: Path, functions: Path, auth_mount: str, grace: int, mount: st
     Cut off at any moment, it leaves every function able to log in; run it again, and it goes on.
     """
     settings = admin_settings(mount)
+    require_vault_for(settings, "this")
     plan = plan_of(settings, functions, auth_mount)
     vault = AdminVault(vault_config(settings))
     steps = []

@@ -1,11 +1,14 @@
-"""`keyrail pepper status|rotate|drop`, with an administrator's Vault token: no function may do any of it."""
+"""`keyrail pepper status|rotate|drop`, with an administrator's rights: no function may do any of it."""
 
 import click
 
+from keyrail.adapters.pepper_admin import PepperAdmin
+from keyrail.adapters.setup_documents import Step
 from keyrail.adapters.vault_admin import AdminVault
-from keyrail.adapters.vault_pepper import PepperAdmin
-from keyrail.adapters.vault_setup import Step
+from keyrail.adapters.vault_pepper import VaultPepperPlace
 from keyrail.bootstrap import build_services, vault_config
+from keyrail.bootstrap_aws import is_without_vault
+from keyrail.bootstrap_aws_admin import aws_place
 from keyrail.triggers.cli_bootstrap import admin_settings, line_of
 from keyrail.triggers.cli_options import as_json, json_option, mount_option, require_yes, yes_option
 from keyrail.triggers.cli_output import echo_json, echo_table
@@ -15,7 +18,7 @@ from keyrail.triggers.cli_output import echo_json, echo_table
 def pepper() -> None:
     """Replace the pepper: rotate, let keys rotate for their time, and drop the old version once nothing needs it.
 
-    Needs VAULT_ADDR and an administrator's VAULT_TOKEN.
+    Needs VAULT_ADDR and an administrator's VAULT_TOKEN, or AWS credentials where KEYRAIL_PEPPER says so.
     """
 
 
@@ -58,7 +61,10 @@ def drop(version: int, mount: str | None, ask: bool) -> None:
 
 def _admin(mount: str | None) -> PepperAdmin:
     settings = admin_settings(mount)
-    return PepperAdmin(AdminVault(vault_config(settings)), settings.vault_mount, build_services(settings))
+    services = build_services(settings)
+    if is_without_vault(settings):
+        return PepperAdmin(aws_place(settings, services.clock).pepper, services)
+    return PepperAdmin(VaultPepperPlace(AdminVault(vault_config(settings)), settings.vault_mount), services)
 
 
 def _show(step: Step) -> None:

@@ -33,21 +33,27 @@ class Report:
     @classmethod
     def open(cls, path: Path, command: dict[str, Any]) -> Self:
         """Raises: CliError where the file is of another command, or no report."""
-        lines_there = whole_lines(path)
-        if not lines_there:
-            head = {"report": command, "run_id": new_run_id(), "began_at": datetime.now(UTC).isoformat()}
-            append_line(path, head)
-            return cls(path, head, {}, is_new=True)
-        head, *lines = (_parsed(line, number, path) for number, line in enumerate(lines_there, 1))
-        if head.get("report") != command:
-            advice = "Repeat the command as it was, or name another file."
-            raise CliError(f"{path} is the report of another command.", advice=advice, exit_code=USAGE)
+        (head, *lines), is_new = opened(path, command)
         outcomes = {line["key_id"]: line["outcome"] for line in lines}
         done = {key_id: outcome for key_id, outcome in outcomes.items() if outcome != FAILED}
-        return cls(path, head, done, is_new=False)
+        return cls(path, head, done, is_new=is_new)
 
     def add(self, key_id: str, outcome: str, **facts: Any) -> None:
         append_line(self._path, {"key_id": key_id, "outcome": outcome, **facts})
+
+
+def opened(path: Path, command: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    """The lines of a report, its head first, and whether it was made now. Raises: as Report.open."""
+    lines_there = whole_lines(path)
+    if not lines_there:
+        head = {"report": command, "run_id": new_run_id(), "began_at": datetime.now(UTC).isoformat()}
+        append_line(path, head)
+        return [head], True
+    lines = [_parsed(line, number, path) for number, line in enumerate(lines_there, 1)]
+    if lines[0].get("report") != command:
+        advice = "Repeat the command as it was, or name another file."
+        raise CliError(f"{path} is the report of another command.", advice=advice, exit_code=USAGE)
+    return lines, False
 
 
 def new_run_id() -> str:

@@ -34,6 +34,7 @@ _COMMANDS = {  # name: (module:attribute, what it does)
     "pepper": ("keyrail.triggers.cli_pepper:pepper", "Replace the pepper of all digests, step by step."),
     "identities": ("keyrail.triggers.cli_identities:identities", "Give the functions new logins."),
     "events": ("keyrail.triggers.cli_events:events", "Look after the outbox of events."),
+    "migrate": ("keyrail.triggers.cli_migrate:migrate", "Move keys between Vault and DynamoDB, while both run."),
     "doctor": ("keyrail.triggers.cli_doctor:doctor", "Find out what is wrong, and what to do."),
     "dev": ("keyrail.dev.command:dev", "Run everything on this machine."),
     "demo": ("keyrail.dev.command:demo", "Show the whole life of a key, with everything running."),

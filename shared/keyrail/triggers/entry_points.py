@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyrail.triggers.aws_lambda import lambda_function
 from keyrail.triggers.http import http_function
+from keyrail.triggers.lambda_snapshot import seed_after_restore
 from keyrail.triggers.served import Served
 
 if TYPE_CHECKING:
@@ -21,4 +22,5 @@ def entry_points(
     served = Served(*operations)
     if "awslambdaric" in sys.modules:
         served.load()
+        seed_after_restore()
     return http_function(served), lambda_function(served)

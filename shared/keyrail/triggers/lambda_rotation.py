@@ -27,9 +27,7 @@ _FIELDS = {  # any others are AWS's own business
     "RotationToken": "rotation_token",
 }
 _SECRETS_MANAGER = Principal("iam:secretsmanager", SYSTEM_TENANT, (SCOPE,))
-_STEP = Route(
-    name="rotate_secret", method="", path="", scope=SCOPE, run=run_step
-)  # in no catalogue: nobody else asks it
+_STEP = Route(name="rotate_secret", method="", path="", scope=SCOPE, run=run_step)  # in no catalogue
 
 
 class RotationFailed(Exception):

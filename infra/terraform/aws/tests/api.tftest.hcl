@@ -48,6 +48,13 @@ run "integrations_call_the_live_version_with_payload_2" {
   }
 }
 
+run "paths_have_no_stage_in_front" {
+  assert {
+    condition     = aws_apigatewayv2_stage.live.name == "$default" && aws_apigatewayv2_stage.live.auto_deploy
+    error_message = "Paths are not those of the API, or a change of a route waits for somebody."
+  }
+}
+
 run "requests_are_limited" {
   variables {
     throttle = { requests_per_second = 7, burst = 3 }

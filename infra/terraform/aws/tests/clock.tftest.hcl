@@ -55,7 +55,8 @@ run "a_schedule_of_ones_own" {
 
 run "secrets_manager_may_call_where_it_rotates" {
   variables {
-    rotated_secrets = { gateway = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:gateway-AbCdEf", days = 30 } }
+    secrets_prefix  = "keyrail/"
+    rotated_secrets = { gateway = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keyrail/gateway-AbCdEf", days = 30 } }
   }
 
   assert {
@@ -69,7 +70,7 @@ run "secrets_manager_may_call_where_it_rotates" {
 
   assert {
     condition = (
-      aws_secretsmanager_secret_rotation.this["gateway"].secret_id == "arn:aws:secretsmanager:eu-central-1:123456789012:secret:gateway-AbCdEf"
+      aws_secretsmanager_secret_rotation.this["gateway"].secret_id == "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keyrail/gateway-AbCdEf"
       && aws_secretsmanager_secret_rotation.this["gateway"].rotation_rules[0].automatically_after_days == 30
       && aws_secretsmanager_secret_rotation.this["gateway"].rotate_immediately == false
     )

@@ -43,7 +43,7 @@ run "every_function_is_there_as_it_asks_to_be" {
 
 run "each_function_logs_in_to_vault_as_itself" {
   variables {
-    vault = { address = "https://vault.example.com:8200", role_prefix = "prod-", aws_server_id = "vault.example.com" }
+    vault = { address = "https://vault.example.com:8200", aws_server_id = "vault.example.com" }
   }
 
   assert {
@@ -52,7 +52,7 @@ run "each_function_logs_in_to_vault_as_itself" {
         KEYRAIL_STORE               = "vault"
         KEYRAIL_VAULT_AUTH          = "aws"
         KEYRAIL_VAULT_AWS_SERVER_ID = "vault.example.com"
-        KEYRAIL_VAULT_ROLE          = "prod-${name}"
+        KEYRAIL_VAULT_ROLE          = "keyrail-${name}"
         VAULT_ADDR                  = "https://vault.example.com:8200"
       })
     ])

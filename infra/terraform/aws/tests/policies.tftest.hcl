@@ -31,7 +31,7 @@ run "everything_is_named" {
     secrets_prefix    = "keyrail/"
     event_arn         = "arn:aws:events:eu-central-1:123456789012:event-bus/keys"
     table_kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
-    rotated_secrets   = { gateway = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:gateway-AbCdEf", days = 30 } }
+    rotated_secrets   = { gateway = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keyrail/gateway-AbCdEf", days = 30 } }
   }
 
   assert {
@@ -73,7 +73,7 @@ run "everything_is_named" {
     condition = one([
       for statement in jsondecode(aws_iam_role_policy.function["rotate"].policy).Statement :
       statement.Resource if statement.Sid == "RotateSecrets"
-    ]) == ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:gateway-AbCdEf"]
+    ]) == ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:keyrail/gateway-AbCdEf"]
     error_message = "The function rotate may rotate other secrets than the named ones."
   }
 

@@ -23,7 +23,6 @@ run "values_that_aws_or_keyrail_would_not_take" {
     throttle             = { requests_per_second = 0, burst = 1 }
     schedules            = { issue_key = "rate(5 minutes)" }
     secrets_prefix       = "keyrail"
-    rotated_secrets      = { all = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:*", days = 30 } }
     event_arn            = "arn:aws:sqs:eu-central-1:123456789012:keys"
     table_kms_key_arn    = "arn:aws:kms:eu-central-1:123456789012:alias/keys"
     log_retention_days   = 31
@@ -32,7 +31,7 @@ run "values_that_aws_or_keyrail_would_not_take" {
 
   expect_failures = [
     var.name, var.dist, var.memory_mb, var.reserved_concurrency, var.layers, var.store, var.environment, var.vpc,
-    var.throttle, var.schedules, var.secrets_prefix, var.rotated_secrets, var.event_arn, var.table_kms_key_arn,
+    var.throttle, var.schedules, var.secrets_prefix, var.event_arn, var.table_kms_key_arn,
     var.log_retention_days, var.alarm_topic_arns,
   ]
 }
@@ -46,12 +45,45 @@ run "values_that_are_wrong_in_another_way" {
     vault                = { address = "http://vault.example.com:8200" }
     environment          = { KEYRAIL_STORE = "memory" }
     schedules            = { sweep = "17 3 * * *" }
-    rotated_secrets      = { one = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:one-AbCdEf", days = 0 } }
+    secrets_prefix       = "keyrail/"
+    rotated_secrets      = { one = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keyrail/one-AbCdEf", days = 0 } }
   }
 
   expect_failures = [
     var.name, var.reserved_concurrency, var.vault, var.environment, var.schedules, var.rotated_secrets,
   ]
+}
+
+run "rotated_secrets_by_pattern" {
+  command = plan
+
+  variables {
+    secrets_prefix  = "keyrail/"
+    rotated_secrets = { all = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keyrail/*", days = 30 } }
+  }
+
+  expect_failures = [var.rotated_secrets]
+}
+
+run "a_rotated_secret_that_is_no_sink" {
+  command = plan
+
+  variables {
+    secrets_prefix  = "keyrail/"
+    rotated_secrets = { one = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:one-AbCdEf", days = 30 } }
+  }
+
+  expect_failures = [var.rotated_secrets]
+}
+
+run "a_rotated_secret_where_there_are_no_sinks" {
+  command = plan
+
+  variables {
+    rotated_secrets = { one = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:one-AbCdEf", days = 30 } }
+  }
+
+  expect_failures = [var.rotated_secrets]
 }
 
 run "an_unknown_architecture" {
@@ -64,14 +96,62 @@ run "an_unknown_architecture" {
   expect_failures = [var.architecture]
 }
 
-run "keys_in_a_vault_that_is_nowhere" {
+run "neither_a_vault_nor_a_pepper" {
   command = plan
 
   variables {
     vault = null
   }
 
-  expect_failures = [var.store]
+  expect_failures = [var.vault]
+}
+
+run "keys_in_vault_and_the_pepper_elsewhere" {
+  command = plan
+
+  variables {
+    vault  = null
+    pepper = { secret_name = "keyrail/pepper" }
+  }
+
+  expect_failures = [var.pepper]
+}
+
+run "a_pepper_in_two_places" {
+  command = plan
+
+  variables {
+    store  = "dynamodb"
+    vault  = null
+    pepper = { secret_name = "keyrail/pepper", key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555" }
+  }
+
+  expect_failures = [var.pepper]
+}
+
+run "a_pepper_that_rotate_could_write" {
+  command = plan
+
+  variables {
+    store          = "dynamodb"
+    vault          = null
+    pepper         = { secret_name = "keyrail/pepper" }
+    secrets_prefix = "keyrail/"
+  }
+
+  expect_failures = [var.pepper]
+}
+
+run "a_pepper_by_the_alias_of_its_key" {
+  command = plan
+
+  variables {
+    store  = "dynamodb"
+    vault  = null
+    pepper = { key_arn = "arn:aws:kms:eu-central-1:123456789012:alias/keyrail-pepper" }
+  }
+
+  expect_failures = [var.pepper]
 }
 
 run "a_password_in_the_address_of_vault" {

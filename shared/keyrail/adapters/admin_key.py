@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from keyrail.adapters.vault_admin import AdminVault
-from keyrail.adapters.vault_setup import Step
+from keyrail.adapters.setup_documents import Documents, Step
 from keyrail.domain.errors import Unavailable
 from keyrail.domain.key_format import new_key_id, new_secret
 from keyrail.domain.lifecycle import MAX_GRACE_SECONDS
@@ -42,8 +41,7 @@ class _Marker:
 class AdminKeys:
     """Raises throughout: Unavailable, PermissionDenied, and what `hand_over` raises."""
 
-    vault: AdminVault
-    mount: str
+    documents: Documents
     services: Services
 
     def ensure(self, hand_over: HandOver, *, new: bool = False, replace_dead: bool = False) -> Step:
@@ -113,13 +111,13 @@ class AdminKeys:
         return Generation(n=1, digest=digest, pepper_version=peppers.current, state="current", activated_at=now)
 
     def _marker(self) -> _Marker | None:
-        found = self.vault.read_document(self.mount, MARKER)
+        found = self.documents.read(MARKER)
         if found is None:
             return None
         document, version = found
         return _Marker(document["key_id"], document["handed_over"], tuple(document["replaces"]), version)
 
     def _write(self, marker: _Marker) -> _Marker:
-        if not self.vault.replace_document(self.mount, MARKER, marker.document(), marker.version):
+        if not self.documents.write(MARKER, marker.document(), marker.version):
             raise Unavailable("another bootstrap runs at this moment and made the admin key; use that one")
         return replace(marker, version=marker.version + 1)
