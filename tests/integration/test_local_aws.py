@@ -22,10 +22,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("local-aws")
 
 
-@pytest.fixture(scope="module")
-def deployed(folder: Path) -> Iterator[service.Service]:
+@pytest.fixture(scope="module", autouse=True)
+def _with_terraform() -> None:
     if shutil.which("terraform") is None:
         pytest.skip("terraform is not installed")
+
+
+@pytest.fixture(scope="module")
+def deployed(folder: Path) -> Iterator[service.Service]:
     with service.deployed(CACHE, folder, REPORT) as running:
         yield running
 
@@ -43,3 +47,8 @@ def test_a_check_can_fail(deployed: service.Service) -> None:
     stranger = checks.Api(deployed.api.url, "nobody")
     with pytest.raises(checks.CheckFailed, match=r"/v1/keys: \(401, 'MALFORMED'.*instead of 201"):
         checks.guards(stranger, deployed.model_url)
+
+
+def test_without_a_vault_a_key_lives_the_same(folder: Path) -> None:
+    with service.deployed(CACHE, folder / "without-vault", REPORT, with_vault=False) as running:
+        service.check_life(running, REPORT)

@@ -24,13 +24,23 @@ module "keyrail" {
   deletion_protection = false
   environment         = { KEYRAIL_AUTHORIZER_ROUTES = jsonencode({ "GET /infer" = { required_scopes = "ml:infer" } }) }
 
-  vault = {
-    address  = var.vault_address
-    auth     = "jwt" # OpenBao knows no login by IAM
-    jwt_file = var.jwt_file
+  # OpenBao knows no login by IAM.
+  vault  = var.vault_address == null ? null : { address = var.vault_address, auth = "jwt", jwt_file = var.jwt_file }
+  pepper = var.vault_address == null ? { key_arn = aws_kms_key.pepper[0].arn } : null
+}
 
-    role_prefix = "keyrail-" # as keyrail bootstrap names its policies
-  }
+resource "aws_kms_key" "pepper" {
+  count = var.vault_address == null ? 1 : 0
+
+  customer_master_key_spec = "HMAC_256"
+  key_usage                = "GENERATE_VERIFY_MAC"
+}
+
+resource "aws_kms_alias" "pepper" {
+  count = var.vault_address == null ? 1 : 0
+
+  name          = "alias/keyrail-pepper"
+  target_key_id = aws_kms_key.pepper[0].key_id
 }
 
 module "authorizer" {

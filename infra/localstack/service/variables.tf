@@ -14,11 +14,13 @@ variable "model" {
 }
 
 variable "vault_address" {
-  description = "Where OpenBao is on this machine."
+  description = "Where OpenBao is on this machine; without it there is no Vault, and KMS makes the pepper."
   type        = string
+  default     = null
 }
 
 variable "jwt_file" {
   description = "File with the token that the functions log in to OpenBao with."
   type        = string
+  default     = null
 }

@@ -14,8 +14,8 @@ from keyrail.dev.local_aws import __doc__ as what_it_does
 from keyrail.dev.local_aws import rotation, service
 from keyrail.dev.local_aws.checks import CheckFailed
 from keyrail.dev.local_aws.emulators import EmulatorError
+from keyrail.dev.local_aws.first_admin import BootstrapError
 from keyrail.dev.local_aws.report import Report
-from keyrail.dev.local_aws.vault import BootstrapError
 from keyrail.dev.openbao import OpenBaoError
 from keyrail.dev.terraform import NoTerraform, TerraformError
 
@@ -61,10 +61,14 @@ def _stop(_number: int, _frame: object) -> NoReturn:
 
 
 def run(cache: Path, folder: Path, report: Report) -> None:
-    with service.deployed(cache, folder, report) as running:
+    """Raises: what its parts raise."""
+    with service.deployed(cache, folder / "with-vault", report) as running:
         service.check(running, report)
-        with rotation.deployed(running, cache, folder, report) as rotated:
+        with rotation.deployed(running, cache, folder / "with-vault", report) as rotated:
             rotation.check(rotated, running, report)
+    report.say("Once more, without a Vault:")
+    with service.deployed(cache, folder / "without-vault", report, with_vault=False) as running:
+        service.check_life(running, report)
 
 
 def _arguments() -> argparse.Namespace:

@@ -75,7 +75,7 @@ def codes_become(api: Api, keys: list[str], codes: list[str]) -> None:
 
 
 def _held(secrets: Any, name: str) -> list[dict[str, Any]]:
-    """None, or the one document that is current."""
+    """The document that is current, where there is one."""
     try:
         return [json.loads(secrets.get_secret_value(SecretId=name)["SecretString"])]
     except secrets.exceptions.ResourceNotFoundException:

@@ -72,6 +72,7 @@ def localstack(python: Path, lambda_python: Path, folder: Path) -> Iterator[Emul
         "SERVICES": SERVICES,
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DISABLE_EVENTS": "1",  # it would report to its makers
+        "DNS_ADDRESS": "0",  # it would be a name server, too
         "PYTHONPATH": f"{ROOT / 'infra/localstack'}:{ROOT / 'shared'}",
         "LAMBDA_RUNTIME_EXECUTOR": "process",
         "KEYRAIL_LAMBDA_PYTHON": str(lambda_python),

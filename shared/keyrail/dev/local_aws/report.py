@@ -25,9 +25,12 @@ class Report:
         finally:
             seconds = round(time.monotonic() - started, 1)
             self.steps.append({"what": what, "outcome": outcome, "seconds": seconds})
-            if not self.as_json:
-                sys.stdout.write(f"{outcome:<6} {seconds:6.1f} s  {what}\n")
-                sys.stdout.flush()
+            self.say(f"{outcome:<6} {seconds:6.1f} s  {what}")
+
+    def say(self, line: str) -> None:
+        if not self.as_json:
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
 
     def finish(self, error: str | None = None) -> None:
         if self.as_json:

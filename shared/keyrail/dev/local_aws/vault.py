@@ -1,10 +1,9 @@
-"""OpenBao beside the Lambdas: how they log in there, and `keyrail bootstrap` as an administrator runs it."""
+"""OpenBao beside the Lambdas, and how they log in there."""
 
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from keyrail.adapters.private_files import write_private
@@ -14,11 +13,27 @@ NAME = "keyrail-{function}"  # of a function's role, as of the policy that boots
 TOKEN_SECONDS = 24 * 3600
 
 
-class BootstrapError(Exception):
-    """`keyrail bootstrap` failed; the message is what it said."""
+@dataclass(frozen=True)
+class Vault:
+    """`administrator`: the environment of whoever may do everything there. `jwt_file`: what functions log in with."""
+
+    address: str
+    administrator: dict[str, str]
+    jwt_file: Path
 
 
-def let_in(bao: OpenBao, functions: list[str], file: Path) -> None:
+@contextmanager
+def running(functions: list[str], folder: Path) -> Iterator[Vault]:
+    """Raises: OpenBaoError."""
+    bao = OpenBao(folder / "openbao").start()
+    try:
+        _let_in(bao, functions, folder / "jwt")
+        yield Vault(bao.address, {"VAULT_ADDR": bao.address, "VAULT_TOKEN": bao.root_token}, folder / "jwt")
+    finally:
+        bao.kill()
+
+
+def _let_in(bao: OpenBao, functions: list[str], file: Path) -> None:
     """Writes a token to `file` that lets each function log in with its own policy, and no other.
 
     All of them show the same one, since the module has one jwt_file: which policy, the role's name decides.
@@ -40,16 +55,3 @@ def let_in(bao: OpenBao, functions: list[str], file: Path) -> None:
         name = NAME.format(function=function)
         role = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["keyrail"], "bound_subject": "lambda"}
         root.write_data(f"auth/jwt/role/{name}", data=role | {"token_policies": [name], "token_type": "batch"})
-
-
-def bootstrap(bao: OpenBao, functions: Path, folder: Path, env: Mapping[str, str]) -> str:
-    """The admin key. Raises: BootstrapError."""
-    file = folder / "admin.key"
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("VAULT_", "KEYRAIL_", "AWS_"))}
-    own = {"VAULT_ADDR": bao.address, "VAULT_TOKEN": bao.root_token, **env}
-    command = [sys.executable, "-c", "from keyrail.triggers.cli import main; main()", "bootstrap"]
-    command += ["--functions", str(functions), "--admin-key-file", str(file)]
-    done = subprocess.run(command, env=clean | own, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise BootstrapError(f"keyrail bootstrap: {done.stderr}")
-    return file.read_text().strip()
