@@ -52,7 +52,7 @@ soak: $(INSTALLED) ## what must hold for long, while processes are killed; an ho
 docs: $(INSTALLED) ## write docs/openapi.yaml anew from the operations
 	$(BIN)/python -m keyrail.dev.openapi
 
-manifests: $(INSTALLED) ## write anew what in infra/ follows from functions/
+manifests: $(INSTALLED) ## write anew what in infra/ follows from functions/, and tables of Terraform's inputs
 	$(BIN)/python -m keyrail.dev.manifests
 
 proto: $(INSTALLED) ## write the gRPC code in shared/keyrail anew from proto/

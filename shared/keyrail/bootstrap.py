@@ -173,9 +173,12 @@ def _vault_stores(settings: Settings, metrics: Metrics, clock: Clock) -> _Stores
 def _delivery(settings: Settings, session: "VaultSession | None") -> KeyDelivery:
     """Raises: Internal."""
     from keyrail.adapters.delivery_by_kind import DeliveryByKind
-    from keyrail.adapters.vault_delivery import VaultKeyDelivery
 
-    by_kind: dict[str, KeyDelivery] = {} if session is None else {"vault": VaultKeyDelivery(session)}
+    by_kind: dict[str, KeyDelivery] = {}
+    if session is not None:
+        from keyrail.adapters.vault_delivery import VaultKeyDelivery
+
+        by_kind["vault"] = VaultKeyDelivery(session)
     if settings.sink_dir is not None:
         from keyrail.adapters.file_delivery import FileKeyDelivery
 

@@ -17,6 +17,8 @@ def is_without_vault(settings: Settings) -> bool:
     """Raises: Internal where the settings don't go together."""
     if settings.pepper != "vault" and settings.store != "dynamodb":
         raise Internal(f"settings: KEYRAIL_PEPPER: {settings.pepper} goes with KEYRAIL_STORE=dynamodb")
+    if settings.pepper == "secretsmanager" and settings.pepper_secret.startswith(settings.secrets_prefix or "\n"):
+        raise Internal("settings: KEYRAIL_PEPPER_SECRET: below KEYRAIL_SECRETS_PREFIX rotate could write it")
     return settings.pepper != "vault"
 
 

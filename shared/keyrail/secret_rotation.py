@@ -91,7 +91,11 @@ class _Run:
         return self._judged("pending").n
 
     def test(self) -> int:
-        """Secrets Manager tries a rotation out by this step alone: with a version that repeats the current one."""
+        """Secrets Manager tries a rotation out by this step alone: with a version that repeats the current one, which
+        may name the key and hold none yet."""
+        held, current = self.found.held, find_generation(self.found.stored.record, "current")
+        if current is not None and held is not None and not held.key and held == self.found.read_current():
+            return current.n
         return self._judged("pending", "current").n
 
     def finish(self) -> int:

@@ -27,7 +27,7 @@ class Settings:
     """Region, credentials and endpoint are found as boto3 does."""
     pepper: Literal["vault", "secretsmanager", "kms"] = setting("vault", "KEYRAIL_PEPPER")
     """Anywhere but in Vault, beside keys in DynamoDB: then there is no Vault at all."""
-    pepper_secret: str = setting("keyrail/pepper", "KEYRAIL_PEPPER_SECRET", pattern=r"^[a-zA-Z0-9/_+=.@-]{1,512}$")
+    pepper_secret: str = setting("keyrail-pepper", "KEYRAIL_PEPPER_SECRET", pattern=r"^[a-zA-Z0-9/_+=.@-]{1,512}$")
     pepper_key: str = setting("alias/keyrail-pepper", "KEYRAIL_PEPPER_KEY", pattern=r"^[a-zA-Z0-9:/_-]{1,2048}$")
     """The id, alias or ARN of the KMS key that makes the versions of the pepper which an administrator adds."""
     prefix: str = setting("krl", "KEYRAIL_PREFIX", pattern=_LABEL)

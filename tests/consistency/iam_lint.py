@@ -39,6 +39,11 @@ EXCUSED = (
         ),
         re.compile(r"(?:\$\{secrets_arn\}|arn:[^:*?]+:secretsmanager:[^:*?]+:[0-9]{12}:secret:[^*?]+/)\*"),
     ),
+    # the ARN of one secret, whose last six characters are AWS's
+    Excuse(
+        frozenset({"secretsmanager:GetSecretValue"}),
+        re.compile(r"arn:[^:*?]+:secretsmanager:[^:*?]+:[0-9]{12}:secret:[^*?]+-\?{6}"),
+    ),
     # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSLambdaVPCAccessExecutionRole.html
     Excuse(
         frozenset(

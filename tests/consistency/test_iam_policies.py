@@ -11,7 +11,7 @@ from iam_lint import UNREADABLE, faults_in, statements_in_hcl, statements_in_jso
 from repository import ROOT
 
 DOCUMENTS = sorted((ROOT / "infra/aws").rglob("*.json"))
-MODULES = sorted({file.parent for file in (ROOT / "infra/terraform").rglob("*.tf")})
+MODULES = sorted({file.parent for file in (ROOT / "infra").rglob("*.tf")})
 NAMED = {"Effect": "Allow", "Action": ["sqs:SendMessage"], "Resource": "arn:aws:sqs:eu-central-1:1:dead"}
 
 

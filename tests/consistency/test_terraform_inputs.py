@@ -27,7 +27,10 @@ VARIABLE = """variable "sizes" {
 
 variable "name" {
   type        = string
-  description = "A name."
+  description = <<-EOT
+    A name
+    in two lines.
+  EOT
 }
 """
 
@@ -49,7 +52,7 @@ def test_a_table_tells_type_default_and_meaning(tmp_path: Path) -> None:
         "| name | type | default | what |",
         "|---|---|---|---|",
         f'| `sizes` | `{told}` | `{{}}` | Either "this" \\| &lt;that>. |',
-        "| `name` | `string` | required | A name. |",
+        "| `name` | `string` | required | A name in two lines. |",
         "<!-- /inputs -->",
         "after",
     ]

@@ -18,7 +18,7 @@ from keyrail.dev.terraform import Terraform, copy_of_modules
 from keyrail.dev.terraform_provider import stand_ins
 from keyrail.dev.terraform_schemas import SCHEMAS, used
 
-MODULES = ["vault", "gcp", "vault/examples/all_logins", "gcp/examples/complete"]
+MODULES = ["vault", "gcp", "vault/examples/all_logins", "vault/examples/google", "gcp/examples/complete"]
 
 
 @dataclass(frozen=True)

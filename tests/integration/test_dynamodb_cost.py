@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_world import AwsWorld
 from dynamo_process import Process, StoppedClock
 from dynamo_rights import leading_keys, rights_allowed, rights_of
 
 from counted_table import CountedTable
 from keyrail.adapters import vault_usage
+from keyrail.adapters.aws_client import AwsClient
 from keyrail.adapters.dynamodb_layout import SHARDS
 from keyrail.dev.functions import find_functions, function_of_operation
 from keyrail.domain.key_format import KeyFormat, new_key_id, new_secret
@@ -35,6 +37,16 @@ def env(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str
 @pytest.fixture
 def started(env: dict[str, str], monkeypatch: pytest.MonkeyPatch, dynamo_table: CountedTable, aws_endpoint: str) -> Any:
     return lambda caller=None: Process(monkeypatch, env, dynamo_table.name, aws_endpoint, caller)
+
+
+@pytest.fixture
+def started_without_vault(process: Process, monkeypatch: pytest.MonkeyPatch, aws_endpoint: str) -> Any:
+    """After those with a Vault, of which nothing is known from here on."""
+    topic = AwsClient("sns", 10.0, aws_endpoint).get().create_topic(Name="rights")["TopicArn"]
+    world = AwsWorld.make(monkeypatch, aws_endpoint, "secretsmanager", KEYRAIL_EVENT_ARN=topic)
+    list(world.place.set_up())
+    env = world.env | {"KEYRAIL_FEED_POLL": "inline"}
+    return lambda caller=None: Process(monkeypatch, env, world.table.name, aws_endpoint, caller)
 
 
 @pytest.fixture
@@ -92,6 +104,17 @@ def test_a_page_costs_one_a_shard_and_one_a_key(process: Process, issued: dict[s
     assert sorted(cost(process, "list_keys", {"tenant": "acme"})) == ["batch_get_item"] + ["query"] * SHARDS
 
 
+def test_without_vault_an_event_costs_two_and_a_tick_looks_for_them(started_without_vault: Any) -> None:
+    process: Process = started_without_vault(started_without_vault().caller)
+    process.call("validate_key", {"key": process.caller})
+    due, looks = SHARDS, 2 * SHARDS
+    assert cost(process, "rotate_due", {}) == ["query"] * (due + looks)
+    assert cost(process, "issue_key", NEW_KEY) == [*CREATE, *CREATE]
+    asked = cost(process, "rotate_due", {})
+    assert asked.count("delete_item") == 1 + 1, "the event, and the turn"
+    assert len(asked) == due + looks + 20 + 1
+
+
 class TestRights:
     """Each function is allowed what it asks for, by its policy in infra/aws, and nothing that it never asks for."""
 
@@ -108,21 +131,33 @@ class TestRights:
             assert all(keys in ("feed", "rbac/roles") or keys.endswith("#*") for keys in leading_keys(statement))
 
     def test_a_policy_allows_what_its_function_asks_and_nothing_else(
-        self, started: Any, process: Process, issued: dict[str, Any]
+        self, started: Any, process: Process, issued: dict[str, Any], started_without_vault: Any
     ) -> None:
+        """With a Vault and without: what lies in the table where there is none is nobody else's."""
         asked = {function: set[tuple[str, str, str]]() for function in find_functions(ROOT / "functions")}
         for operation, body in life(process, issued):
             other: Process = started(process.caller)
             for action, request in other.asked_by(operation, body):
                 asked[FUNCTION_OF[operation]] |= set(rights_of(action, request))
+        first: Process = started_without_vault()
+        for operation, body in life(first, first.call("issue_key", NEW_KEY), "secretsmanager:acme/a-key"):
+            alone: Process = started_without_vault(first.caller)
+            alone.table.asked.clear()
+            assert alone.answer(operation, body).status in ((422,) if "config" in operation else (200, 201))
+            usage: Any = alone.services.usage
+            usage.flush()
+            for action, request in alone.table.asked:
+                asked[FUNCTION_OF[operation]] |= set(rights_of(action, request))
         for function, rights in asked.items():
             assert rights == rights_allowed(statements_of(function)), function
 
 
-def life(process: Process, issued: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def life(
+    process: Process, issued: dict[str, Any], sink: str = "vault:acme/a-key"
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Calls that bring each function to all that it ever asks of DynamoDB."""
     key_id = {"key_id": issued["key_id"]}
-    soon = {"rotation": {"interval_seconds": 3600, "grace_seconds": 60, "sink": "vault:acme/a-key"}}
+    soon = {"rotation": {"interval_seconds": 3600, "grace_seconds": 60, "sink": sink}}
     yield "validate_key", {"key": issued["key"]}
     yield "issue_key", NEW_KEY | soon
     yield "get_key", key_id

@@ -14,7 +14,7 @@ from dynamo_process import Process
 
 from aws_faults import ANSWER_LOST, REQUEST_LOST, Between, Fate, aws_error, serving
 from counted_table import CountedTable
-from keyrail.adapters import vault_usage
+from keyrail.adapters import aws_client, vault_usage
 from keyrail.adapters.dynamodb_due import DynamoDueIndex
 from keyrail.adapters.dynamodb_feed import DynamoChangeFeed, decode_head
 from keyrail.adapters.dynamodb_keys import DynamoKeyStore
@@ -195,8 +195,10 @@ class TestAway:
         monkeypatch.delenv(missing)
         for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
             monkeypatch.setenv(name, "/dev/null")
-        with pytest.raises(Unavailable):
+        monkeypatch.setattr(aws_client, "_session_made", None)  # which has found them already
+        with pytest.raises(Unavailable) as refused:
             DynamoKeyStore(away).find(new_key_id())
+        assert refused.value.detail.endswith(("NoCredentialsError", "NoRegionError"))
 
 
 @pytest.mark.parametrize(
@@ -287,8 +289,13 @@ class TestOverTheApi:
         assert int(reply.headers["Retry-After"]) >= 1
 
 
+@pytest.mark.parametrize(
+    "elsewhere", [{"VAULT_TOKEN": "t"}, {"KEYRAIL_PEPPER": "secretsmanager"}, {"KEYRAIL_PEPPER": "kms"}]
+)
 @pytest.mark.parametrize(("absent", "said"), [(True, "keyrail[aws]"), (False, "built, and boto3 not imported")])
-def test_boto3_is_optional_and_imported_by_the_first_request(absent: bool, said: str) -> None:
+def test_boto3_is_optional_and_imported_by_the_first_request(
+    absent: bool, said: str, elsewhere: dict[str, str]
+) -> None:
     script = f"""
 import sys
 class Absent:
@@ -302,13 +309,27 @@ from keyrail.domain.errors import Internal
 from keyrail.settings import load_settings
 keyrail.bootstrap.build_services(load_settings({{"KEYRAIL_STORE": "memory"}}))
 try:
-    keyrail.bootstrap.build_services(load_settings({{"KEYRAIL_STORE": "dynamodb", "VAULT_TOKEN": "t"}}))
+    keyrail.bootstrap.build_services(load_settings({{"KEYRAIL_STORE": "dynamodb", **{elsewhere}}}))
     print("built, and boto3", "imported" if "botocore" in sys.modules else "not imported")
 except Internal as error:
     print(error.detail)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert said in done.stdout
+
+
+def test_without_vault_nothing_of_it_is_loaded_and_no_administrators_part() -> None:
+    script = """
+import sys
+import keyrail.bootstrap
+from keyrail.settings import load_settings
+keyrail.bootstrap.build_services(load_settings({"KEYRAIL_STORE": "dynamodb", "KEYRAIL_PEPPER": "kms"}))
+print(*sorted(name.removeprefix("keyrail.adapters.") for name in sys.modules if name.startswith("keyrail.adapters.")))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    loaded = done.stdout.split()
+    assert "kms_pepper" in loaded
+    assert not {"vault_session", "vault_transport", "pepper_admin", "aws_setup", "secrets_manager"} & set(loaded)
 
 
 @contextmanager

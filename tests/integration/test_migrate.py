@@ -2,12 +2,14 @@
 
 import json
 import re
+import secrets
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from dev_process import run_here
 from dynamo_rights import rights_allowed, rights_of
@@ -74,6 +76,28 @@ def test_a_table_that_was_used_first_moves_to_vault(between: Between) -> None:
     between.counts("vault")
     assert between.are_alike()
     assert between.codes("vault") == between.codes("dynamodb")
+
+
+def test_once_the_records_have_left_vault_the_pepper_can_too(
+    between: Between, mount: Mount, aws_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between.fill(4)
+    before = between.codes("vault")
+    between.counts("dynamodb")
+    pepper = mount.root.secrets.kv.v2.read_secret_version(
+        "pepper", mount_point=mount.name, raise_on_deleted_version=True
+    )
+    name = f"keyrail/{secrets.token_hex(4)}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws_endpoint)
+    boto3.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps(pepper["data"]["data"]))
+    moved = {"KEYRAIL_STORE": "dynamodb", "KEYRAIL_PEPPER": "secretsmanager", "KEYRAIL_PEPPER_SECRET": name}
+    without_vault = {
+        name: value for name, value in (between.env | moved).items() if "VAULT" not in name and "MOUNT" not in name
+    }
+    done = run_here("bootstrap", "--json", **without_vault)
+    assert done.returncode == 0, done.stderr
+    between.world.env = without_vault
+    assert between.codes("dynamodb") == before
 
 
 def test_what_the_functions_changed_after_their_switch_stays(between: Between) -> None:

@@ -1,14 +1,17 @@
 """The pepper throttled, refused, hanging or away: 503, never 401, and the log names AWS's code and nothing else."""
 
+import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_world import PEPPERS, AwsWorld
 from dynamo_process import OPERATIONS
 
-from aws_faults import REQUEST_LOST, Between, Fate, aws_error, serving
+from aws_faults import REQUEST_LOST, Answer, Between, Fate, aws_error, serving
+from keyrail.adapters import aws_client
 from keyrail.adapters.aws_answer import TRIES
 from keyrail.dev.ports import free_ports
 from keyrail.ports import Services
@@ -30,8 +33,6 @@ class Faulty:
         self.world, self.key, self.between = world, key, between
 
     def answer(self, services: Services, operation: str = "validate_key", **body: Any) -> HttpReply:
-        import json
-
         sent = json.dumps(body or {"key": self.key}).encode()
         headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
         request = HttpRequest("POST", "/", "", headers.get, lambda _limit: sent)
@@ -87,8 +88,7 @@ def test_a_refusal_is_no_answer_and_is_not_repeated(
         with caplog.at_level(logging.INFO, "keyrail"):
             assert faulty.answer(services).status == 503
         assert faulty.between.seen == 1
-        told = [str(getattr(record, "fields", record.__dict__)) for record in caplog.records]
-        assert any(code in each or "no pepper" in each for each in told)
+        assert any(code in str(vars(record)) or "no pepper" in str(vars(record)) for record in caplog.records)
 
 
 def test_what_is_in_memory_is_believed_while_the_pepper_is_away(faulty: Faulty) -> None:
@@ -107,4 +107,37 @@ def test_away_altogether_it_is_503(faulty: Faulty, monkeypatch: pytest.MonkeyPat
 def test_without_credentials_it_is_503(faulty: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
+    monkeypatch.setattr(aws_client, "_session_made", None)  # which has found them already
     assert faulty.answer(faulty.world.services()).status == 503
+
+
+class Noting(Between):
+    """What was asked: the action as IAM names it, and the request."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint)
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def answer(self, headers: Any, body: bytes) -> Answer:
+        service, _, action = headers["X-Amz-Target"].partition(".")
+        self.asked.append((f"{service.replace('TrentService', 'kms')}:{action}", json.loads(body)))
+        return super().answer(headers, body)
+
+
+@pytest.mark.parametrize("pepper", PEPPERS)
+def test_its_iam_policy_allows_what_reading_it_asks_and_nothing_else(
+    pepper: str, monkeypatch: pytest.MonkeyPatch, aws_endpoint: str
+) -> None:
+    world, between = AwsWorld.make(monkeypatch, aws_endpoint, pepper), Noting(aws_endpoint)
+    world.bootstrap()
+    with serving(between.answer) as url:
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{SERVICE[pepper]}", url)
+        world.services().lookup.peppers()
+    ((action, request),) = between.asked
+    statement, *others = json.loads(Path("infra/aws/pepper.json").read_text())[pepper]["Statement"]
+    assert statement["Action"] == [action]
+    for name, value in statement["Condition"]["StringEquals"].items():
+        assert request[name.partition(":")[2]] == value
+    keys = [each["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] for each in others]
+    assert keys == ([["pepper"]] if pepper == "kms" else [])
+    assert [each["Action"] for each in others] == [["dynamodb:GetItem"]] * len(keys)

@@ -4,6 +4,8 @@ A setting, route or statement that is wrong shows in infra/terraform/aws/tests; 
 """
 
 import re
+import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +33,9 @@ Modules = Callable[[str], Terraform]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the modules, and as `dist` zips whose content nobody looks at."""
+    if shutil.which("terraform") is None:
+        warnings.warn("terraform is not here: the modules for AWS stay unproven", stacklevel=1)
+        pytest.skip("terraform is not here")
     folder = tmp_path_factory.mktemp("terraform")
     (folder / "dist").mkdir()
     for name in find_functions(ROOT / "functions"):

@@ -1,19 +1,13 @@
-"""Logging in to a real OpenBao with the token of a Google service account. The metadata server of an instance can't be
-had here: a small one answers as Google's does, and signs with a key that this Vault was told of."""
+"""Logging in to a real OpenBao with the token of a Google service account."""
 
-import datetime
 import secrets
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import hvac
 import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from google_metadata import ISSUER, Metadata
 
 from keyrail.adapters.vault_config import VaultConfig
 from keyrail.adapters.vault_login import login_body
@@ -23,70 +17,15 @@ from keyrail.dev.openbao import OpenBao
 from keyrail.domain.errors import Unavailable
 from vault_mount import Mount, RecordedMetrics
 
-ISSUER = "https://accounts.google.com"
 EMAIL = "keyrail-validate-key@acme-keys.iam.gserviceaccount.com"
 AUDIENCE = "https://vault.example.com:8200"
-PATH = "/computeMetadata/v1/instance/service-accounts/default/identity"
-
-
-class Metadata:
-    """https://docs.cloud.google.com/compute/docs/metadata/querying-metadata"""
-
-    def __init__(self) -> None:
-        self.key = rsa.generate_private_key(65537, 2048)
-        self.email = EMAIL
-        self.status = 200
-        self.host = ""
-
-    @property
-    def public_key(self) -> str:
-        public = self.key.public_key()
-        return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-
-    def answer(self, path: str, flavor: str | None) -> tuple[int, str]:
-        asked = urlsplit(path)
-        if flavor != "Google":
-            return 403, "Missing Metadata-Flavor:Google header."
-        if asked.path != PATH or self.status != 200:
-            return (404 if asked.path != PATH else self.status), "no"
-        query = parse_qs(asked.query)
-        return 200, self.token(query["audience"][0], with_email=query.get("format") == ["full"])
-
-    def token(self, audience: str, *, with_email: bool) -> str:
-        now = datetime.datetime.now(datetime.UTC)
-        claims: dict[str, Any] = {
-            "iss": ISSUER,
-            "aud": audience,
-            "sub": "113774264463038321964",
-            "azp": "113774264463038321964",
-            "iat": now,
-            "exp": now + datetime.timedelta(hours=1),
-        }
-        if with_email:
-            claims |= {"email": self.email, "email_verified": True}
-        return jwt.encode(claims, self.key, "RS256", {"kid": "1"})
 
 
 @pytest.fixture
 def metadata() -> Iterator[Metadata]:
-    made = Metadata()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, text = made.answer(self.path, self.headers["Metadata-Flavor"])
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        made.host = f"127.0.0.1:{server.server_port}"
-        Thread(target=server.serve_forever, daemon=True).start()
+    made = Metadata(EMAIL)
+    with made.serving():
         yield made
-        server.shutdown()
 
 
 @pytest.fixture

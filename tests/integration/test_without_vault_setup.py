@@ -125,8 +125,9 @@ def test_missing_roles_are_added_and_others_stay(world: AwsWorld) -> None:
     world.bootstrap()
     world.place.documents.write("rbac/roles", {"admin": ["*"], "ours": ["ml:infer"]}, 1)
     assert world.bootstrap()[0]["default roles"] == "mended"
-    roles = world.services().lookup.roles().by_name
-    assert roles == {**BUILT_IN_ROLES, "ours": ("ml:infer",)}
+    services = world.services()
+    assert services.lookup.roles().by_name == {**BUILT_IN_ROLES, "ours": ("ml:infer",)}
+    assert services.feed.head().ring == ("roles",), "instances are told"
 
 
 def test_a_malformed_pepper_is_left_alone(world: AwsWorld) -> None:
@@ -155,6 +156,16 @@ def test_a_secret_that_terraform_made_empty_is_filled(in_secrets_manager: AwsWor
     assert in_secrets_manager.bootstrap()[0]["pepper"] == "kept"
 
 
+def test_a_pepper_that_comes_from_vault_is_kept(in_secrets_manager: AwsWorld) -> None:
+    """Its document is the same, so the digests of keys that were moved go on."""
+    document = {"current": 2, "versions": {"1": "ab" * 32, "2": "cd" * 32}}
+    client = AwsClient("secretsmanager", 10.0, in_secrets_manager.env["AWS_ENDPOINT_URL"]).get()
+    client.create_secret(Name=in_secrets_manager.env["KEYRAIL_PEPPER_SECRET"], SecretString=json.dumps(document))
+    assert in_secrets_manager.bootstrap()[0]["pepper"] == "kept"
+    peppers = in_secrets_manager.services().lookup.peppers()
+    assert (peppers.current, peppers.by_version) == (2, {1: b"\xab" * 32, 2: b"\xcd" * 32})
+
+
 def test_a_key_that_makes_no_macs_is_refused_and_nothing_is_kept_of_it(
     monkeypatch: pytest.MonkeyPatch, aws_endpoint: str
 ) -> None:
@@ -168,11 +179,23 @@ def test_a_key_that_makes_no_macs_is_refused_and_nothing_is_kept_of_it(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("bootstrap", "--identities", "ids"), ("doctor", "--identities", "ids"), ("identities", "rotate", ".")],
+    [
+        ("bootstrap", "--identities", "ids"),
+        ("doctor", "--identities", "ids"),
+        ("identities", "rotate", "."),
+        ("migrate", "--to", "dynamodb", "--dry-run"),
+    ],
 )
 def test_what_is_for_vault_alone_says_so(in_secrets_manager: AwsWorld, arguments: tuple[str, ...]) -> None:
     done = in_secrets_manager.keyrail_here(*arguments)
     assert (done.returncode, "is for Vault" in done.stderr) == (2, True)
+
+
+def test_a_pepper_that_rotate_could_write_is_refused(in_secrets_manager: AwsWorld) -> None:
+    prefix = in_secrets_manager.env["KEYRAIL_SECRETS_PREFIX"]
+    done = in_secrets_manager.keyrail_here("bootstrap", KEYRAIL_PEPPER_SECRET=f"{prefix}pepper")
+    assert (done.returncode, "KEYRAIL_PEPPER_SECRET" in done.stderr) == (2, True)
+    assert in_secrets_manager.items() == {}
 
 
 @pytest.mark.parametrize("store", ["vault", "memory"])

@@ -42,7 +42,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 
 def test_every_kind_is_one_of_grpc_and_every_code_is_of_one_class() -> None:
     assert {error.kind for error in SUBCLASSES} <= GRPC_CODES
-    codes = [error.code for error in SUBCLASSES]
+    codes = [error.code for error in SUBCLASSES if "code" in vars(error)]  # Unreadable is told as Unavailable
     assert len(set(codes)) == len(codes)
     assert all(re.fullmatch("[A-Z_]+", code) for code in codes)
 

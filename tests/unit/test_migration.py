@@ -20,6 +20,7 @@ from keyrail.domain.records import KeyRecord, StoredKey
 from keyrail.migration import Migration, Outcome, Store
 from keyrail.rotation_ports import DueEntry
 from keyrail.triggers.cli_migrate_notes import NotesFile
+from keyrail.triggers.cli_root import CliError
 
 WRITES = ("create", "replace", "revoke", "publish", "intend", "agree")
 
@@ -70,7 +71,7 @@ class Pair:
     def __init__(self, file: Path | None = None) -> None:
         self.vault, self.dynamodb, self.tap = empty(), empty(), Tap()
         self.file = file
-        self.kept = self._notes("vault", "dynamodb") if file is None else None
+        self.notes = NotesFile(None, {}, "vault", "dynamodb")
 
     def to(self, target: str, *, dry_run: bool = False) -> Migration:
         """A new run, which writes through the tap."""
@@ -78,12 +79,12 @@ class Pair:
         there: Any = getattr(self, target)
         keys, feed = Tapped(there.keys, self.tap), Tapped(there.feed, self.tap)
         tapped = Store(keys, there.due, feed)
-        notes: Any = Tapped(self.kept or self._notes(source, target), self.tap)
+        if self.file is not None:
+            self.notes.close()
+            self.notes = NotesFile(self.file, {"migrate": "test"}, source, target)
+        notes: Any = Tapped(self.notes, self.tap)
         self.tap.writes.clear()
         return Migration(getattr(self, source), tapped, notes, dry_run)
-
-    def _notes(self, source: str, target: str) -> NotesFile:
-        return NotesFile(self.file, {"migrate": "test"}, source, target)
 
 
 @pytest.fixture
@@ -119,6 +120,7 @@ class TestWhichIsNewer:
             (StoredKey(OLD, 7), StoredKey(NEW, 2), Newer.TARGET),
             (StoredKey(NEW, 8), StoredKey(record(name="rival"), 2), Newer.UNKNOWN),
             (StoredKey(OLD, 9), StoredKey(record(name="rival"), 2), Newer.UNKNOWN),  # changed, and back again
+            (StoredKey(NEW, 8), StoredKey(OLD, 3), Newer.UNKNOWN),  # the same at the target
         ],
     )
     def test_the_side_that_changed_since_both_agreed(
@@ -231,6 +233,14 @@ def test_the_way_back_takes_what_changed_there(pair: Pair) -> None:
     again = change(pair.vault, name="in Vault again")
     assert pair.to("dynamodb").move(KEY_ID) is Outcome.UPDATED
     assert there(pair.dynamodb) == again
+
+
+def test_a_report_that_another_run_writes_is_not_touched(tmp_path: Path) -> None:
+    first = NotesFile(tmp_path / "report", {"migrate": "test"}, "vault", "dynamodb")
+    with pytest.raises(CliError, match="another run"):
+        NotesFile(tmp_path / "report", {"migrate": "test"}, "vault", "dynamodb")
+    first.close()
+    NotesFile(tmp_path / "report", {"migrate": "test"}, "vault", "dynamodb").close()
 
 
 def test_what_was_only_about_to_go_one_way_is_not_taken_for_old_on_the_way_back(pair: Pair) -> None:

@@ -92,16 +92,25 @@ class TestWhatIsDone:
         world.all_steps()
         world.assert_ended()
 
-    def test_a_tryout_of_the_configuration_passes_and_changes_nothing(self) -> None:
+    @pytest.mark.parametrize("key", [key_text(1), ""], ids=["a key", "no key yet"])
+    def test_a_tryout_of_the_configuration_passes_and_changes_nothing(self, key: str) -> None:
         """RotateSecret with RotateImmediately false: testSecret alone, with a version that repeats the current one."""
-        world, token = begun()
-        assert world.secret.current is not None
-        world.secret.values[token] = world.secret.values[world.secret.current]
-        writes = world.keys.writes
+        world = SecretWorld.made()
+        world.secret.fill(key, world.stored().record.key_id)
+        token, writes = world.secret.begin(), world.keys.writes
+        world.secret.values[token] = world.secret.values[world.secret.current or ""]
         assert world.step("testSecret", token).generation == 1
         assert world.keys.writes == writes
-        with pytest.raises(Conflict):
-            world.step("finishSecret", token)
+        for step in ("createSecret", "finishSecret"):
+            with pytest.raises(KeyrailError):
+                world.step(step, token)
+        assert world.secret.key == key
+
+    @pytest.mark.parametrize("key", [key_text(7), "rubbish", ""], ids=["unknown", "rubbish", "none"])
+    def test_a_version_that_does_not_validate_fails_the_test(self, key: str) -> None:
+        world, token = begun()
+        world.secret.values[token] = SecretVersion(key, world.stored().record.key_id)
+        assert refused(world, token, "testSecret").code == "CONCURRENT_CHANGE"
 
     def test_a_disabled_key_is_rotated_as_by_hand(self) -> None:
         world = SecretWorld.made()

@@ -59,7 +59,7 @@ variable "reserved_concurrency" {
 }
 
 variable "layers" {
-  description = "ARNs of layer versions, at most 5: for a file that a setting names, such as the CA of Vault's certificate, below /opt."
+  description = "ARNs of layer versions, at most 5: for files that settings name, such as the CA of Vault's certificate."
   type        = list(string)
   default     = []
 

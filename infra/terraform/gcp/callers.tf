@@ -16,7 +16,14 @@ resource "google_cloud_run_v2_service_iam_member" "invoker" {
 
   project  = var.project_id
   location = var.region
-  name     = google_cloudfunctions2_function.this[each.value.function].name
+  name     = one([for name, each_function in google_cloudfunctions2_function.this : each_function.name if name == each.value.function])
   role     = "roles/run.invoker"
   member   = each.value.member
+
+  lifecycle {
+    precondition {
+      condition     = contains(keys(local.functions), each.value.function)
+      error_message = "public_functions or invokers name ${each.value.function}, which is not deployed here."
+    }
+  }
 }

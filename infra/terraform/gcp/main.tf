@@ -21,8 +21,15 @@ resource "google_service_account" "function" {
 }
 
 resource "google_cloudfunctions2_function" "this" {
-  for_each   = local.functions
-  depends_on = [google_secret_manager_secret_iam_member.secret_id, google_secret_manager_secret_iam_member.vault_ca]
+  for_each = local.functions
+  depends_on = [
+    google_artifact_registry_repository_iam_member.builder,
+    google_project_iam_member.builder_copies,
+    google_project_iam_member.builder_logs,
+    google_storage_bucket_iam_member.builder,
+    google_secret_manager_secret_iam_member.secret_id,
+    google_secret_manager_secret_iam_member.vault_ca,
+  ]
 
   project     = var.project_id
   location    = var.region

@@ -3,7 +3,7 @@ output "urls" {
   value = {
     for each in flatten([
       for name, told in local.functions : [for route in told.routes : merge(route, { function = name })]
-    ]) : each.operation => "${each.method} ${google_cloudfunctions2_function.this[each.function].service_config[0].uri}${each.path}"
+    ]) : each.operation => "${google_cloudfunctions2_function.this[each.function].service_config[0].uri}${each.path}"
   }
 }
 
@@ -20,4 +20,9 @@ output "ticker" {
 output "jobs" {
   description = "The Cloud Scheduler jobs by operation: `gcloud scheduler jobs run <job>` ticks at once."
   value       = { for operation, job in google_cloud_scheduler_job.tick : operation => job.name }
+}
+
+output "address" {
+  description = "Where the domain's A record is to point; null without a domain."
+  value       = one(google_compute_global_address.this[*].address)
 }

@@ -139,6 +139,22 @@ variable "invokers" {
   }
 }
 
+variable "domain" {
+  type        = string
+  description = "A name of yours, such as keys.example.com, at which a load balancer offers all operations; its functions must be public. Point the name at the output `address`; Google then makes the certificate. Without it each function has an address of its own."
+  default     = null
+
+  validation {
+    condition     = var.domain == null ? true : can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.domain))
+    error_message = "domain is a name such as keys.example.com, without https://."
+  }
+
+  validation {
+    condition     = var.domain == null || var.ingress != "ALLOW_INTERNAL_ONLY"
+    error_message = "A load balancer reaches functions with ingress ALLOW_INTERNAL_AND_GCLB or ALLOW_ALL."
+  }
+}
+
 variable "ingress" {
   type        = string
   description = "From where functions can be reached: ALLOW_ALL, ALLOW_INTERNAL_ONLY (the project's networks and Cloud Scheduler) or ALLOW_INTERNAL_AND_GCLB (and a load balancer)."

@@ -4,7 +4,7 @@ terraform {
   required_providers {
     google = {
       source  = "hashicorp/google"
-      version = ">= 6.23, < 9.0.0"
+      version = "~> 8.0"
     }
     archive = {
       source  = "hashicorp/archive"

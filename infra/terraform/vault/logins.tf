@@ -71,7 +71,7 @@ resource "vault_kubernetes_auth_backend_role" "this" {
 }
 
 resource "vault_aws_auth_backend_client" "this" {
-  count      = try(var.aws.server_id, null) != null && try(var.aws.create_backend, false) ? 1 : 0
+  count      = try(var.aws.create_backend, false) ? 1 : 0
   depends_on = [vault_auth_backend.this]
 
   namespace                  = var.namespace

@@ -126,11 +126,11 @@ variable "aws" {
   type = object({
     path           = optional(string, "aws")
     create_backend = optional(bool, true)
-    server_id      = optional(string)
+    server_id      = string
     principal_arns = map(list(string))
     resolve_ids    = optional(bool, false)
   })
-  description = "Login by AWS IAM: ARNs of the roles that each function runs as. server_id: what KEYRAIL_VAULT_AWS_SERVER_ID says. resolve_ids binds to the role's id rather than its name, for which Vault needs iam:GetRole."
+  description = "Login by AWS IAM: ARNs of the roles that each function runs as. server_id: what KEYRAIL_VAULT_AWS_SERVER_ID says, so that a login shown to another Vault is worth nothing here. resolve_ids binds to the role's id rather than its name, for which Vault needs iam:GetRole."
   default     = null
 
   validation {

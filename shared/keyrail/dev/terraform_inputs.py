@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 _VARIABLE = re.compile(r'^variable "(\w+)" \{\n(.*?)^\}$', re.DOTALL | re.MULTILINE)
-_ARGUMENT = re.compile(r"^  (\w+)\s+= (.*?)(?=^  \w|\Z)", re.DOTALL | re.MULTILINE)
+_ARGUMENT = re.compile(r"^  (\w+)\s+= (.*?)(?=^  \w+ +=|^  \w+ \{|\Z)", re.DOTALL | re.MULTILINE)
+_HEREDOC = re.compile(r"<<-?(\w+)\n(.*)\n\s*\1", re.DOTALL)
 _TABLE = re.compile(r"(?<=<!-- inputs -->\n).*?(?=<!-- /inputs -->)", re.DOTALL)
 _HEAD = "| name | type | default | what |\n|---|---|---|---|\n"
 
@@ -37,7 +38,10 @@ def _row(name: str, body: str) -> str:
 
 
 def _one_line(value: str) -> str:
-    """What `terraform fmt` aligned over lines, as one would write it in one."""
+    """What `terraform fmt` aligned over lines, or stands in a heredoc, as one would write it in one."""
+    heredoc = _HEREDOC.fullmatch(value.strip())
+    if heredoc is not None:
+        return " ".join(heredoc[2].split())
     lines = re.sub(r" +", " ", "\n".join(line.strip() for line in value.strip().splitlines()))
     joined = re.sub(r"(?<=[^{(\[,])\n(?=[^})\]])", ", ", lines)
     return re.sub(r"\s*\n\s*", " ", joined)

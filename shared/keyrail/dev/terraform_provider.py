@@ -1,5 +1,6 @@
 """Terraform providers of which we have the schema alone, so that `terraform validate`, `plan` and `test` can be run
-where the real ones can't be had. What is planned is what was written; nothing is ever made.
+where the real ones can't be had. What is planned is what was written; nothing is ever made. Terraform itself finds what
+the schema tells: not a value that a provider would refuse, and not one that is written where only the provider writes.
 
 Speaks the plugin protocol of version 6, in messages put together by hand since only two of them hold anything:
 https://github.com/hashicorp/terraform/blob/main/docs/plugin-protocol/tfplugin6.proto
@@ -15,7 +16,8 @@ from typing import Any
 
 import grpc
 
-from keyrail.dev.terraform_schemas import SCHEMAS, Body
+from keyrail.dev.terraform_package import Body
+from keyrail.dev.terraform_schemas import SCHEMAS
 
 _NESTING = {"single": 1, "list": 2, "set": 3}
 _FLAGS = {"required": 4, "optional": 5, "computed": 6, "write_only": 11}  # of Schema.Attribute
@@ -40,13 +42,10 @@ def _entry(number: int, key: str, value: bytes) -> bytes:
 
 
 def _attribute(name: str, told: Body) -> bytes:
-    flags = {"required" if told.get("required") else "optional"} | ({"computed"} if told.get("computed") else set())
-    if told.get("computed"):
-        flags.discard("required")
-    if told.get("write_only"):
-        flags.add("write_only")
+    flags = [next((flag for flag in ("required", "computed") if told.get(flag)), "optional")]
+    flags += ["write_only"] if told.get("write_only") else []
     text = _field(1, name) + _field(2, json.dumps(told["type"]))
-    return text + b"".join(_field(_FLAGS[flag], 1) for flag in sorted(flags))
+    return text + b"".join(_field(_FLAGS[flag], 1) for flag in flags)
 
 
 def _block(body: Body) -> bytes:

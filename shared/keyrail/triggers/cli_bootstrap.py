@@ -43,33 +43,24 @@ class Bootstrap:
 
     def steps(self) -> Iterator[Step]:
         """Each is done when it is yielded. Raises: KeyrailError, OSError."""
-        if is_without_vault(self.settings):
-            yield from self._steps_on_aws()
-        else:
-            yield from self._steps_in_vault()
-
-    def _steps_on_aws(self) -> Iterator[Step]:
         services = build_services(self.settings)
-        place = aws_place(self.settings, services.clock)
-        yield from place.set_up()
-        yield self._admin_key(place.documents, services)
-
-    def _steps_in_vault(self) -> Iterator[Step]:
-        settings = self.settings
-        plan = plan_of(settings, self.functions, self.auth_mount, self.containers)
-        vault = AdminVault(vault_config(settings))
-        services = build_services(settings)
-        for step in set_up(vault, plan):
-            if step.what == "default roles" and step.outcome == "mended":
-                services.feed.publish("roles")
-            yield step
-        yield self._admin_key(MountDocuments(vault, plan.mount), services)
+        if is_without_vault(self.settings):
+            place = aws_place(self.settings, services.clock)
+            yield from self._of_store(place.set_up(), place.documents, services)
+            return
+        plan = plan_of(self.settings, self.functions, self.auth_mount, self.containers)
+        vault = AdminVault(vault_config(self.settings))
+        yield from self._of_store(set_up(vault, plan), MountDocuments(vault, plan.mount), services)
         if self.identities is not None:
             yield from write_identities(vault, plan, self.identities)
 
-    def _admin_key(self, documents: Documents, services: Services) -> Step:
+    def _of_store(self, steps: Iterator[Step], documents: Documents, services: Services) -> Iterator[Step]:
+        for step in steps:
+            if step.what == "default roles" and step.outcome == "mended":
+                services.feed.publish("roles")
+            yield step
         admin_keys = AdminKeys(documents, services)
-        return admin_keys.ensure(self.hand_over, new=self.new_admin, replace_dead=self.replace_dead_admin)
+        yield admin_keys.ensure(self.hand_over, new=self.new_admin, replace_dead=self.replace_dead_admin)
 
 
 def plan_of(settings: Settings, functions: Path, auth_mount: str, containers: Path | None = None) -> Plan:
@@ -108,8 +99,7 @@ def admin_settings(mount: str | None) -> Settings:
 def require_vault_for(settings: Settings, what: str, given: object = True) -> None:
     """Raises: CliError."""
     if given and is_without_vault(settings):
-        text = f"{what} is for Vault: on AWS a function is whom its IAM role says."
-        raise CliError(text, exit_code=USAGE)
+        raise CliError(f"{what} is for Vault, and KEYRAIL_PEPPER says that there is none.", exit_code=USAGE)
 
 
 @click.command()

@@ -17,7 +17,7 @@ from keyrail.domain.errors import DeadlineExceeded, Internal, Unavailable
 from keyrail.migration import Migration, Outcome, Store
 from keyrail.rotation_ports import DueEntry
 from keyrail.settings import Settings
-from keyrail.triggers.cli_bootstrap import admin_settings
+from keyrail.triggers.cli_bootstrap import admin_settings, require_vault_for
 from keyrail.triggers.cli_bulk import ask_before, tell_summary
 from keyrail.triggers.cli_migrate_notes import NotesFile
 from keyrail.triggers.cli_migrate_run import Movers
@@ -49,10 +49,11 @@ def migrate(
         raise click.UsageError("--report FILE is needed: without it nobody knows later which of two records is newer")
     (source,) = NAMES.keys() - {target}
     settings = admin_settings(mount)
+    require_vault_for(settings, "this")
     command = {"migrate": {"vault": settings.vault_mount, "dynamodb": settings.dynamodb_table}}
     is_kept = report_file is not None and (not dry_run or report_file.exists())
     notes = NotesFile(report_file if is_kept else None, command, source, target)
-    run = _Run(Migration(_store(settings, source), _store(settings, target), notes, dry_run), Movers())
+    run = Run(Migration(_store(settings, source), _store(settings, target), notes, dry_run), Movers())
     try:
         ids = run.begin()
         ask_before(f"Copy {len(ids)} keys from {NAMES[source]} to {NAMES[target]}?", len(ids), ask and not dry_run)
@@ -71,7 +72,7 @@ def _store(settings: Settings, name: StoreName) -> Store:
 
 
 @dataclass
-class _Run:
+class Run:
     migration: Migration
     movers: Movers
     seq: int = 0
@@ -91,7 +92,7 @@ class _Run:
             self.movers.move_all("hints", self.migration.hints(), self.migration.move_hint, _name_of_hint)
             if not self.migration.dry_run and not self.movers.is_away:
                 for _ in range(CATCH_UPS):
-                    self._catch_up()
+                    self.catch_up()
                 if follow:
                     self._follow()
                 self._count(ids)
@@ -105,15 +106,19 @@ class _Run:
     def _pass(self, ids: list[str]) -> None:
         self.movers.move_all("keys", ids, self.migration.move, str)
 
-    def _catch_up(self) -> None:
-        """With the changes that the feed tells of. Raises: Unavailable, DeadlineExceeded."""
+    def catch_up(self) -> None:
+        """With the changes that the feed tells of, and with what failed since a store was away: until each was tried,
+        they are told of again. Raises: Unavailable, DeadlineExceeded."""
+        self.movers.try_again()
         seq, names = self.migration.changed_since(self.seq)
         if names is None:
             click.echo("more changed than the feed remembers: looking at all again", err=True)
+            self.movers.counts["left"] = 0
             self._pass(self.migration.key_ids())
-        for key_id in {*(names or ()), *self.movers.begin_again()}:
+        for key_id in names or ():
             self.movers.move(key_id, partial(self._move_again, key_id))
-        self.seq = seq
+        if not self.movers.is_away:
+            self.seq = seq
 
     def _move_again(self, key_id: str) -> Outcome | None:
         """None where it was the same still: it has been counted."""
@@ -121,14 +126,18 @@ class _Run:
         return None if outcome is Outcome.SAME else outcome
 
     def _follow(self) -> None:
+        is_waiting = False
         click.echo("All is copied. Following what changes; Ctrl-C ends it.", err=True)
         try:
             while True:
                 time.sleep(POLL_SECONDS)
                 try:
-                    self._catch_up()
+                    self.catch_up()
+                    is_waiting = False
                 except (Unavailable, DeadlineExceeded) as error:
-                    click.echo(f"waiting: {told(error)}", err=True)
+                    if not is_waiting:
+                        click.echo(f"{told(error)} Waiting.", err=True)
+                    is_waiting = True
         except KeyboardInterrupt:
             return
 

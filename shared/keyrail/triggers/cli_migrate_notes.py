@@ -13,7 +13,7 @@ from typing import Any
 from keyrail.adapters.private_files import PRIVATE_FILE
 from keyrail.domain.migration import Alike, Noted
 from keyrail.triggers.cli_report import CannotWrite, opened
-from keyrail.triggers.cli_root import USAGE
+from keyrail.triggers.cli_root import USAGE, CliError
 
 WRITING, ALIKE = "writing", "alike"
 
@@ -23,16 +23,16 @@ class NotesFile:
     a crashed machine lost makes a record that differs a failure to tell of, and never one to write over."""
 
     def __init__(self, path: Path | None, command: dict[str, Any], source: str, target: str) -> None:
-        """`path` None: nothing is kept. Raises: CliError where the file is of another command, or no report."""
+        """`path` None: nothing is kept. Raises: CliError where the file is of another command, no report, or in use."""
         self._source, self._target = source, target
         self._noted: dict[str, Noted] = {}
         self._lock = threading.Lock()
         self._file: int | None = None
         if path is not None:
-            for line in opened(path, command)[0][1:]:
+            self._file = _locked(path)
+            for line in opened(path, command).lines:
                 if line["outcome"] == ALIKE or line.get("to") == target:
                     self._take(line)
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND, PRIVATE_FILE)
 
     def of(self, key_id: str) -> Noted:
         return self._noted.get(key_id, Noted())
@@ -70,6 +70,21 @@ class NotesFile:
             return {}
         versions = {self._source: both.source_version, self._target: both.target_version}
         return {**versions, "fingerprint": both.fingerprint}
+
+
+def _locked(path: Path) -> int:
+    """A run that did not know what another notes meanwhile would take that for changes of somebody else's."""
+    import fcntl
+
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise CliError(f"{path}: another run is at work with this report.", exit_code=USAGE) from None
+    except OSError as error:
+        raise CannotWrite(f"{path} can't be written: {error.strerror}", exit_code=USAGE) from error
+    return file
 
 
 def _append(file: int, line: bytes) -> None:

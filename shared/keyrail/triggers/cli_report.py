@@ -7,9 +7,10 @@ again with the same file does only what is left. No secret stands in it.
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from keyrail.adapters.private_files import PRIVATE_FILE
 from keyrail.triggers.cli_root import USAGE, CliError
@@ -33,27 +34,35 @@ class Report:
     @classmethod
     def open(cls, path: Path, command: dict[str, Any]) -> Self:
         """Raises: CliError where the file is of another command, or no report."""
-        (head, *lines), is_new = opened(path, command)
-        outcomes = {line["key_id"]: line["outcome"] for line in lines}
+        found = opened(path, command)
+        outcomes = {line["key_id"]: line["outcome"] for line in found.lines}
         done = {key_id: outcome for key_id, outcome in outcomes.items() if outcome != FAILED}
-        return cls(path, head, done, is_new=is_new)
+        return cls(path, found.head, done, is_new=found.is_new)
 
     def add(self, key_id: str, outcome: str, **facts: Any) -> None:
         append_line(self._path, {"key_id": key_id, "outcome": outcome, **facts})
 
 
-def opened(path: Path, command: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
-    """The lines of a report, its head first, and whether it was made now. Raises: as Report.open."""
-    lines_there = whole_lines(path)
-    if not lines_there:
+class Opened(NamedTuple):
+    """`lines`: what follows the head, each parsed when it is asked for."""
+
+    head: dict[str, Any]
+    lines: Iterator[dict[str, Any]]
+    is_new: bool
+
+
+def opened(path: Path, command: dict[str, Any]) -> Opened:
+    """A report, with a head where there was none. Raises: as Report.open."""
+    lines = whole_lines(path)
+    if not lines:
         head = {"report": command, "run_id": new_run_id(), "began_at": datetime.now(UTC).isoformat()}
         append_line(path, head)
-        return [head], True
-    lines = [_parsed(line, number, path) for number, line in enumerate(lines_there, 1)]
-    if lines[0].get("report") != command:
+        return Opened(head, iter(()), is_new=True)
+    head = _parsed(lines[0], 1, path)
+    if head.get("report") != command:
         advice = "Repeat the command as it was, or name another file."
         raise CliError(f"{path} is the report of another command.", advice=advice, exit_code=USAGE)
-    return lines, False
+    return Opened(head, (_parsed(line, number, path) for number, line in enumerate(lines[1:], 2)), is_new=False)
 
 
 def new_run_id() -> str:

@@ -152,6 +152,16 @@ run "only_who_is_named_may_call" {
   }
 }
 
+run "a_function_that_is_not_deployed_has_no_callers" {
+  command = plan
+
+  variables {
+    public_functions = ["rotate", "validatekey"]
+  }
+
+  expect_failures = [google_cloud_run_v2_service_iam_member.invoker]
+}
+
 run "everybody_is_not_named_among_invokers" {
   command = plan
 

@@ -121,7 +121,7 @@ run "any_role_of_an_account_is_refused" {
   command = plan
 
   variables {
-    aws = { principal_arns = { validate_key = ["arn:aws:iam::123456789012:role/*"] } }
+    aws = { server_id = "vault.example.com", principal_arns = { validate_key = ["arn:aws:iam::123456789012:role/*"] } }
   }
 
   expect_failures = [var.aws]
