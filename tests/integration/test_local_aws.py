@@ -4,7 +4,9 @@ What each shows is in keyrail/dev/local_aws, which `make localstack` runs as wel
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -29,9 +31,19 @@ def _with_terraform() -> None:
 
 
 @pytest.fixture(scope="module")
-def deployed(folder: Path) -> Iterator[service.Service]:
-    with service.deployed(CACHE, folder, REPORT) as running:
-        yield running
+def services(folder: Path) -> Iterator[Mapping[str, service.Service]]:
+    """Side by side, since Terraform waits more than it works."""
+    with ExitStack() as running, ThreadPoolExecutor() as pool:
+        starting = {
+            name: pool.submit(running.enter_context, service.deployed(CACHE, folder / name, REPORT, with_vault=is_with))
+            for name, is_with in {"with": True, "without": False}.items()
+        }
+        yield {name: each.result() for name, each in starting.items()}
+
+
+@pytest.fixture(scope="module")
+def deployed(services: Mapping[str, service.Service]) -> service.Service:
+    return services["with"]
 
 
 def test_the_life_of_a_key_the_authorizer_a_second_plan_and_the_clock(deployed: service.Service) -> None:
@@ -43,12 +55,11 @@ def test_secrets_manager_rotates_a_key_of_the_service(deployed: service.Service,
         rotation.check(rotated, deployed, REPORT)
 
 
+def test_without_a_vault_a_key_lives_the_same(services: Mapping[str, service.Service]) -> None:
+    service.check_life(services["without"], REPORT)
+
+
 def test_a_check_can_fail(deployed: service.Service) -> None:
     stranger = checks.Api(deployed.api.url, "nobody")
     with pytest.raises(checks.CheckFailed, match=r"/v1/keys: \(401, 'MALFORMED'.*instead of 201"):
         checks.guards(stranger, deployed.model_url)
-
-
-def test_without_a_vault_a_key_lives_the_same(folder: Path) -> None:
-    with service.deployed(CACHE, folder / "without-vault", REPORT, with_vault=False) as running:
-        service.check_life(running, REPORT)
