@@ -1,6 +1,6 @@
 # Everything a contributor types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo run example test check lint types fmt bench soak docs manifests proto dist clean
+.PHONY: help demo run example test check lint types fmt bench soak docs manifests proto dist localstack clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(INSTALLED) ## the whole life of a key, with everything running for a moment
 	@$(BIN)/keyrail demo
@@ -60,6 +60,9 @@ proto: $(INSTALLED) ## write the gRPC code in shared/keyrail anew from proto/
 
 dist: $(INSTALLED) ## write what is deployed to dist/: a source for Google Cloud and zips for AWS Lambda, a function each
 	$(BIN)/python -m keyrail.dev.dist
+
+localstack: $(INSTALLED) ## deploy the zips by Terraform to LocalStack and MiniStack, and see that everything works
+	@$(BIN)/python -m keyrail.dev.local_aws
 
 clean: ## remove the environment, caches, and the keys of make run
 	rm -rf $(VENV) .keyrail dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -61,7 +61,7 @@ def modules(folder: Path) -> Modules:
 
 
 def test_everything_is_in_terraforms_one_format(folder: Path) -> None:
-    Terraform(folder / "infra/terraform", folder / "state/fmt").run("fmt", "-check", "-recursive", "-diff")
+    Terraform(folder / "infra", folder / "state/fmt").run("fmt", "-check", "-recursive", "-diff")
 
 
 @pytest.mark.parametrize("name", MODULES)

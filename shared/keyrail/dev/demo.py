@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from keyrail.dev.asking import Reply, ask
 from keyrail.domain.key_format import ANY_KEY, CHECKSUM_CHARS, SECRET_CHARS
 
 GRACE_SECONDS = 60
@@ -25,13 +26,6 @@ class DemoError(Exception):
 
 
 @dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: Any
-    body: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Narrator:
     url: str
     key: str
@@ -39,18 +33,7 @@ class Narrator:
 
     def call(self, path: str, body: dict[str, Any]) -> Reply:
         """A POST as it is; nothing is said."""
-        import urllib3
-
-        answer = urllib3.PoolManager().request(
-            "POST",
-            self.url + path,
-            body=json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
-            redirect=False,
-            retries=False,
-            timeout=15,
-        )
-        return Reply(answer.status, answer.headers, json.loads(answer.data))
+        return ask("POST", self.url + path, self.key, body)
 
     def show(self, title: str, path: str, body: dict[str, Any], told: tuple[str, ...], status: int) -> Reply:
         """A POST, its request and of its reply the fields `told`. Raises: DemoError on another status."""

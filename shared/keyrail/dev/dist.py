@@ -29,12 +29,12 @@ def main() -> None:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="keyrail-dist-") as scratch:
         try:
-            build(functions, chosen.folder, Path(scratch))
+            build(functions, chosen.arch, chosen.folder, Path(scratch))
         except (dist_pins.NotPinned, interpreters.NotFound, subprocess.CalledProcessError) as error:
             sys.exit(f"make dist: {error}")
 
 
-def build(functions: dict[str, Path], folder: Path, scratch: Path) -> None:
+def build(functions: dict[str, Path], architectures: list[str], folder: Path, scratch: Path) -> None:
     """`scratch` is an empty folder."""
     pins = dist_pins.read(ROOT / "constraints/deploy.txt")
     extras = {name: tuple(_manifest(main)["extras"]) for name, main in functions.items()}
@@ -43,9 +43,9 @@ def build(functions: dict[str, Path], folder: Path, scratch: Path) -> None:
         _write_source(name, main, wheel, pins, extras[name], folder)
     pythons = [interpreters.find(version) for version in PYTHONS]
     needed = {name: dist_pins.closure(extras[name]) for name in functions}
-    for arch, machine in ARCHITECTURES.items():
+    for arch in architectures:
         everything = sorted({each for names in needed.values() for each in names})
-        wheels = dist_wheels.download(pins, everything, machine, PYTHONS, scratch / arch)
+        wheels = dist_wheels.download(pins, everything, ARCHITECTURES[arch], PYTHONS, scratch / arch)
         for name, main in functions.items():
             staged = scratch / f"{name}-{arch}"
             dist_modules.stage(ROOT / "shared", main, _operations(main), staged)
@@ -87,6 +87,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m keyrail.dev.dist", description=__doc__)
     names = list(find_functions(ROOT / "functions"))
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="FUNCTION")
+    archs = list(ARCHITECTURES)
+    parser.add_argument("--arch", nargs="+", choices=archs, default=archs, help="of the zips")
     parser.add_argument("--folder", type=Path, default=ROOT / "dist")
     return parser.parse_args()
 

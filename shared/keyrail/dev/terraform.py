@@ -3,8 +3,10 @@
 Providers come from a mirror on this machine where there is one, else from Terraform's registry.
 """
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -59,15 +61,23 @@ class Terraform:
         return done.stdout
 
     def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self._program, *arguments],
+        command = [self._program, *arguments]
+        process = subprocess.Popen(
+            command,
             cwd=self.folder,
             env=self._environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=STEP_SECONDS,
+            start_new_session=True,
         )
+        try:
+            told = process.communicate(timeout=STEP_SECONDS)
+        finally:  # where we are interrupted its providers would stay behind
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        return subprocess.CompletedProcess(command, process.returncode, *told)
 
 
 def copy_of_modules(repository: Path, folder: Path) -> Path:

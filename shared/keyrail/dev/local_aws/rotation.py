@@ -1,0 +1,82 @@
+"""A rotation that Secrets Manager drives, in LocalStack: RotateSecret calls the zip of rotate, a step each.
+
+The key is one of the service in MiniStack, and its record stays there; the secret is LocalStack's.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keyrail.dev.local_aws import checks, environments, zips
+from keyrail.dev.local_aws.emulators import Emulator, localstack
+from keyrail.dev.local_aws.report import Report
+from keyrail.dev.local_aws.service import Service
+from keyrail.dev.local_aws.stack import Stack
+
+SINK = "acme/trainer"
+NAME = f"keyrail/{SINK}"
+GRACE_SECONDS = 5  # a key has two live generations at most: the next rotation waits for its end
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """A secret that is rotated, and the key whose sink it is."""
+
+    secrets: Any
+    issued: dict[str, Any]
+
+
+@contextmanager
+def deployed(service: Service, cache: Path, folder: Path, report: Report) -> Iterator[Rotated]:
+    """Raises: what its parts raise."""
+    with report.step("LocalStack is installed"):
+        python = environments.made("localstack", "3.11", cache)
+        lambda_python = environments.made("lambda", "3.13", cache)
+    with ExitStack() as running:
+        with report.step("LocalStack is up"):
+            aws = running.enter_context(localstack(python, lambda_python, folder))
+        issued = service.api.issue(
+            name="trainer", rotation={"sink": f"secretsmanager:{SINK}", "grace_seconds": GRACE_SECONDS}
+        )
+        secrets = aws.client("secretsmanager")
+        secrets.create_secret(Name=NAME, SecretString=_document(issued))
+        with report.step("Terraform has deployed the rotation to LocalStack"):
+            _stack(service, aws, folder).deploy()
+        yield Rotated(secrets, issued)
+
+
+def check(rotated: Rotated, service: Service, report: Report) -> None:
+    """Raises: CheckFailed."""
+    with report.step("Secrets Manager has rotated the key: when rotation was turned on, and asked to"):
+        first = _current(rotated, 2)
+        checks.codes_become(service.api, [rotated.issued["key"], first], ["ROTATED_OUT", "VALID"])
+        rotated.secrets.rotate_secret(SecretId=NAME)
+        second = _current(rotated, 3)
+        checks.codes_become(service.api, [rotated.issued["key"], second], ["ROTATED_OUT", "VALID"])
+
+
+def _current(rotated: Rotated, generation: int) -> str:
+    """The key that is AWSCURRENT, which is this generation."""
+    held = json.loads(rotated.secrets.get_secret_value(SecretId=NAME)["SecretString"])
+    if (held["key_id"], held["generation"]) != (rotated.issued["key_id"], generation):
+        raise checks.CheckFailed(f"AWSCURRENT is generation {held['generation']} of {held['key_id']}")
+    return str(held["api_key"])
+
+
+def _stack(service: Service, aws: Emulator, folder: Path) -> Stack:
+    """With the settings that the module gave to the same function in MiniStack."""
+    told = service.aws.client("lambda").get_function_configuration(FunctionName="keyrail-rotate")
+    variables = {
+        "zip": str(service.dist / f"rotate-{zips.architecture()}.zip"),
+        "architecture": zips.architecture(),
+        "environment": told["Environment"]["Variables"] | {"AWS_ENDPOINT_URL_DYNAMODB": service.aws.endpoint},
+        "secret_name": NAME,
+    }
+    return Stack("rotation", folder / "terraform-rotation", variables, aws)
+
+
+def _document(issued: dict[str, Any]) -> str:
+    return json.dumps({"api_key": issued["key"], "key_id": issued["key_id"], "generation": 1})
