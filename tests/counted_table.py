@@ -1,8 +1,10 @@
 """Tables of a DynamoDB that count what they are asked."""
 
 import secrets
+import threading
 from typing import Any
 
+from keyrail.adapters.dynamodb_documents import DynamoUsageLog
 from keyrail.adapters.dynamodb_table import DynamoTable
 from keyrail.dev.aws import create_table
 
@@ -22,6 +24,13 @@ class CountedTable(DynamoTable):
 
     def actions(self) -> list[str]:
         return [action for action, _ in self.asked]
+
+
+class QuietDynamoLog(DynamoUsageLog):
+    """The test says when a batch is written."""
+
+    def _start_writer(self) -> threading.Thread:
+        return threading.current_thread()
 
 
 def new_table(endpoint: str) -> CountedTable:

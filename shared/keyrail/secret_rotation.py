@@ -19,7 +19,7 @@ from datetime import timedelta
 
 from keyrail.domain.access import Caller
 from keyrail.domain.decisions import Decision, Need
-from keyrail.domain.errors import Conflict
+from keyrail.domain.errors import Conflict, DeliveryFailed
 from keyrail.domain.fields import Reply
 from keyrail.domain.lifecycle import (
     find_generation,
@@ -84,7 +84,10 @@ class _Run:
             self._tell("rotation.staged", claimed, n)
             asked, versions = self.asked, self.found.versions
             if not versions.put(asked.secret_id, asked.token, key, record.key_id, n, asked.rotation_token):
-                return self._go_on_with(versions.read(asked.secret_id, asked.token))
+                held = versions.read(asked.secret_id, asked.token)
+                if held is None:
+                    raise DeliveryFailed("the version has a value that can not be read yet")
+                return self._go_on_with(held)
         return n
 
     def set(self) -> int:
@@ -135,7 +138,7 @@ class _Run:
                 return StoredKey(record, version), key
         raise _changing()
 
-    def _go_on_with(self, held: SecretVersion | None) -> int:
+    def _go_on_with(self, held: SecretVersion) -> int:
         """With what another try has written. Where that is no key to come, nothing can become of the version: it loses
         its label, since Secrets Manager begins no other rotation until then."""
         decision = self._decision(held)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import warnings
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,55 @@ def test_the_tests_of_a_module_pass(modules: Modules, name: str) -> None:
     module = modules.at(name)
     module.init()
     assert re.search(r"^Success! [1-9]\d* passed, 0 failed", module.run("test", "-no-color"), re.MULTILINE)
+
+
+GCP = ("-var=project_id=acme-keys", "-var=vault_address=https://vault.example.com:8200")
+APPLIED = {
+    "vault/examples/all_logins": (),
+    "vault/examples/google": GCP,
+    "gcp/examples/complete": GCP,
+    "gcp": (
+        *GCP,
+        "-var=region=europe-west1",
+        "-var=vault_login=approle",
+        "-var=identities_dir=tests/identities",
+        '-var=functions=["rotate", "validate_key"]',
+        '-var=public_functions=["rotate"]',
+        "-var=domain=keys.example.com",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", APPLIED)
+def test_a_plan_after_an_apply_changes_nothing(modules: Modules, name: str) -> None:
+    module = modules.at(name)
+    module.init()
+    module.run("apply", "-auto-approve", "-no-color", *APPLIED[name])
+    done = module.attempt("plan", "-detailed-exitcode", "-no-color", *APPLIED[name])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_secret_id_is_in_neither_plan_nor_state(modules: Modules, tmp_path: Path) -> None:
+    module = Terraform(copy_of_modules(ROOT, tmp_path) / "gcp", tmp_path / "state", modules.environment)
+    module.init()
+    module.run("plan", "-out=plan", *APPLIED["gcp"])
+    module.run("apply", "plan")
+    secret = (module.folder / "tests/identities/rotate.secret-id").read_bytes().strip()
+    with zipfile.ZipFile(module.folder / "plan") as plan:
+        parts = [plan.read(part) for part in plan.namelist() if not part.startswith("tfconfig/")]
+    state = (module.folder / "terraform.tfstate").read_bytes()
+    assert b"keyrail-rotate-vault-secret-id" in state
+    assert not any(secret in part for part in (*parts, state))
+
+
+def test_new_secret_ids_are_stored_when_their_version_is_counted_up(modules: Modules) -> None:
+    module = modules.at("gcp")
+    module.init()
+    module.run("apply", "-auto-approve", *APPLIED["gcp"])
+    told = module.run("plan", "-no-color", "-var=identities_version=2", *APPLIED["gcp"])
+    assert set(re.findall(r"# (\S+) will be", told)) >= {
+        f'google_secret_manager_secret_version.secret_id["{name}"]' for name in ("rotate", "validate_key")
+    }
 
 
 FAULTS = {

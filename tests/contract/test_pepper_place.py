@@ -105,13 +105,15 @@ def test_its_age_is_told(place: PepperPlace) -> None:
 
 
 class TestInSecretsManager:
-    def test_what_was_current_is_left_in_no_labelled_version(
+    def test_what_was_dropped_is_left_in_no_labelled_version(
         self, aws_endpoint: str, aws_credentials: None, secret: str
     ) -> None:
         place = SecretsManagerPepperPlace(secret, aws_endpoint)
         place.write(PepperVersions(1, {1: new_pepper()}), None)
         versions, mark = read(place)
         assert place.write(versions.with_next(new_pepper()), mark)
+        for _ in range(2):
+            place.forget_history()
         client = AwsClient("secretsmanager", 10.0, aws_endpoint).get()
         kept = client.list_secret_version_ids(SecretId=secret, IncludeDeprecated=True)["Versions"]
         assert {each["VersionId"]: set(each.get("VersionStages", ())) for each in kept} == {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from counted_table import CountedTable
+from counted_table import CountedTable, QuietDynamoLog
 from keyrail.adapters.batched_usage import (
     BATCH_KEYS,
     BATCH_SECONDS,
@@ -16,7 +16,7 @@ from keyrail.adapters.batched_usage import (
     RETIRING_SECONDS,
     BatchedUsageLog,
 )
-from keyrail.adapters.dynamodb_documents import DynamoDocuments, DynamoUsageLog
+from keyrail.adapters.dynamodb_documents import DynamoDocuments
 from keyrail.adapters.memory_usage import MemoryUsageLog
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.adapters.vault_usage import VaultUsageLog
@@ -50,13 +50,6 @@ def vault_log(vault_session: VaultSession, elapsed: Elapsed) -> VaultUsageLog:
 @pytest.fixture
 def dynamo_log(dynamo_table: CountedTable, elapsed: Elapsed) -> "QuietDynamoLog":
     return QuietDynamoLog(DynamoDocuments(dynamo_table), elapsed)
-
-
-class QuietDynamoLog(DynamoUsageLog):
-    """The test says when a batch is written."""
-
-    def _start_writer(self) -> threading.Thread:
-        return threading.current_thread()
 
 
 @pytest.fixture(params=["memory", "vault", "dynamodb"])

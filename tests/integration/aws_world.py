@@ -5,7 +5,6 @@ import os
 import secrets
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from typing import Any
 import pytest
 from dev_process import clean_environment, run_here
 
-from counted_table import CountedTable, new_table
+from counted_table import CountedTable, QuietDynamoLog, new_table
 from keyrail.adapters import dynamodb_documents
 from keyrail.adapters.aws_client import AwsClient
 from keyrail.adapters.aws_setup import AwsPlace
-from keyrail.adapters.dynamodb_documents import DynamoUsageLog
 from keyrail.bootstrap import build_services
 from keyrail.bootstrap_aws_admin import aws_place
 from keyrail.dev.aws import CREDENTIALS
@@ -30,13 +28,6 @@ from vault_world import ADMIN, MovedClock
 
 PEPPERS = ("secretsmanager", "kms")
 NOWHERE = "http://127.0.0.1:9"
-
-
-class QuietDynamoLog(DynamoUsageLog):
-    """The test says when a batch is written."""
-
-    def _start_writer(self) -> threading.Thread:
-        return threading.current_thread()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from bootstrapping import Place
 from dev_process import eventually
 from google_metadata import ISSUER, SUBJECT, Metadata
 from lambda_world import Zips
-from terraform_plan import planned, write
+from terraform_resources import applied, vault_resources, write
 
 from keyrail.dev import interpreters
 from keyrail.dev.functions import START_SECONDS, answers
@@ -28,6 +28,7 @@ from keyrail.dev.processes import Child
 PYTHON = "3.13"  # `runtime` of infra/terraform/gcp
 FUNCTIONS = ("validate_key", "rotate")
 AUDIENCE = "keyrail-tick"
+VAULT = "https://vault.example.com:8200"  # what the tokens are for; it is reached at another address here
 HANDED_ON = "SIGNATURE_REMOVED_BY_GOOGLE"  # what a private service gets in place of a signature
 CLAIMS = {name: {"email": f"keyrail-{name.replace('_', '-')}@acme-keys.iam.gserviceaccount.com"} for name in FUNCTIONS}
 
@@ -61,28 +62,29 @@ def installed(zips: Zips, folder: Path) -> Path:
     return folder / "bin"
 
 
-def settings(place: Place, function: str, metadata: Metadata, keys: Path) -> dict[str, str]:
-    """As infra/terraform/gcp/settings.tf puts them together."""
-    given = {name: value for name, value in place.env.items() if name != "VAULT_TOKEN"}
-    ticks = {
-        "KEYRAIL_TICK_OIDC_ISSUER": ISSUER,
-        "KEYRAIL_TICK_OIDC_AUDIENCE": AUDIENCE,
-        "KEYRAIL_TICK_OIDC_SUBJECT": SUBJECT,
-        "KEYRAIL_TICK_OIDC_JWKS": str(keys),
-    }
-    return {
-        **given,
-        "KEYRAIL_VAULT_AUTH": "google",
-        "KEYRAIL_VAULT_AUTH_MOUNT": f"{place.mount}-jwt",
-        "KEYRAIL_VAULT_ROLE": f"{place.mount}-{function}",
-        "KEYRAIL_VAULT_GOOGLE_AUDIENCE": place.vault.address,
-        "GCE_METADATA_HOST": metadata.host,
-        "KEYRAIL_FEED_POLL": "inline",
-        "KEYRAIL_METRICS": "none",
-        "LOG_EXECUTION_ID": "false",
-        "THREADS": "4",
-        **(ticks if function == "rotate" else {}),
-    }
+def settings(place: Place, folder: Path) -> dict[str, dict[str, str]]:
+    """By function, as infra/terraform/gcp gives them."""
+    mounts = {name: value for name, value in place.env.items() if name.endswith("_MOUNT")}
+    told = applied(
+        "gcp",
+        folder,
+        "-var=project_id=acme-keys",
+        "-var=region=europe-west1",
+        f"-var=vault_address={VAULT}",
+        f"-var=vault_auth_mount={place.mount}-jwt",
+        f"-var=settings={json.dumps(mounts)}",
+        f"-var=functions={json.dumps(FUNCTIONS)}",
+        '-var=public_functions=["rotate"]',
+    )
+    functions = [each for each in told if each["type"] == "google_cloudfunctions2_function"]
+    return {each["index"]: each["values"]["service_config"][0]["environment_variables"] for each in functions}
+
+
+def here(given: dict[str, str], place: Place, metadata: Metadata, keys: Path) -> dict[str, str]:
+    """What is elsewhere on this machine, and what only Google knows."""
+    ours = {"VAULT_ADDR": place.vault.address, "GCE_METADATA_HOST": metadata.host}
+    ticks = {"KEYRAIL_TICK_OIDC_SUBJECT": SUBJECT, "KEYRAIL_TICK_OIDC_JWKS": str(keys)}
+    return {**given, **ours, **(ticks if "KEYRAIL_TICK_OIDC_ISSUER" in given else {})}
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +97,10 @@ def google(openbao: OpenBao, zips: Zips, tmp_path_factory: pytest.TempPathFactor
         "path": f"{place.mount}-jwt",
         "discovery_url": ISSUER,
         "issuer": ISSUER,
-        "audiences": [openbao.address],
+        "audiences": [VAULT],
         "bound_claims": CLAIMS,
     }
-    for kind, values in planned(place, folder, f"-var=jwt={json.dumps(jwt)}"):
+    for kind, values in vault_resources(place, folder / "vault", f"-var=jwt={json.dumps(jwt)}"):
         if kind == "vault_jwt_auth_backend":  # this Vault can't ask Google for its keys
             place.root.sys.enable_auth_method("jwt", path=jwt["path"])
             known = {"jwt_validation_pubkeys": [accounts["rotate"].public_key], "bound_issuer": values["bound_issuer"]}
@@ -106,6 +108,7 @@ def google(openbao: OpenBao, zips: Zips, tmp_path_factory: pytest.TempPathFactor
         else:
             write(place.root, kind, values)
     _, (admin_key,) = place.bootstrap(auth_mount=place.mount)
+    given = settings(place, folder / "gcp")
     commands = installed(zips, folder / "venv")
     keys = folder / "keys.json"
     keys.write_text(accounts["rotate"].key_set)
@@ -116,7 +119,7 @@ def google(openbao: OpenBao, zips: Zips, tmp_path_factory: pytest.TempPathFactor
             (port,) = free_ports(1)
             command = [str(commands / "functions-framework"), "--target=handler", "--host=127.0.0.1", f"--port={port}"]
             command.append(f"--source={zips.dist / name / 'main.py'}")
-            child = Child(name, command, settings(place, name, account, keys), folder / f"{name}.log")
+            child = Child(name, command, here(given[name], place, account, keys), folder / f"{name}.log")
             stack.callback(child.stop)
             urls[name] = f"http://127.0.0.1:{port}"
         assert eventually(lambda: all(answers(f"{url}/readyz") for url in urls.values()), START_SECONDS)

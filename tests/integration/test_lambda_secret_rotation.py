@@ -180,7 +180,7 @@ def test_a_consumer_that_reads_the_secret_is_never_refused(function: Function, r
         consumer.join()
     print(f"\n{len(codes)} uses")
     assert set(codes) == {"VALID"}
-    assert rotations.api.code_of(rotated.text) == "ROTATED_OUT"
+    assert rotations.api.code_of(rotated.text) in ("ROTATED_OUT", "NOT_FOUND"), "of 24 rotations it is forgotten"
 
 
 def test_what_is_refused_says_why_to_secrets_manager(function: Function, rotations: Rotations, aws: Any) -> None:

@@ -276,6 +276,13 @@ def test_without_a_table_nothing_is_asked_and_nothing_begun(between: Between) ->
     assert "ResourceNotFoundException" in done.stderr
 
 
+def test_where_there_is_no_vault_there_is_nothing_to_move(between: Between) -> None:
+    done = between.migrate("dynamodb", KEYRAIL_STORE="dynamodb", KEYRAIL_PEPPER="kms")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "KEYRAIL_PEPPER" in done.stderr
+    assert not between.report.exists()
+
+
 def test_a_dry_run_counts_and_writes_nothing(between: Between) -> None:
     between.fill(3)
     assert between.counts("dynamodb", "--dry-run") == {"copied": 5, "hints": 3}

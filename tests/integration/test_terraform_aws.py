@@ -16,8 +16,9 @@ from keyrail.dev.functions import find_functions
 from keyrail.dev.terraform import Terraform, TerraformError, copy_of_modules
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("aws", "aws/authorizer", "aws/examples/dynamodb", "aws/examples/without_vault")
+EXAMPLES = ("dynamodb", "without_vault")
 TESTED = ("aws", "aws/authorizer")
+MODULES = (*TESTED, *(f"aws/examples/{name}" for name in EXAMPLES))
 PAGE = ROOT / "docs/deploy/aws.md"
 PLANNED = """mock_provider "aws" {
   source = "../../tests/mocks"
@@ -78,15 +79,15 @@ def test_its_tests_pass(modules: Modules, folder: Path, name: str) -> None:
     assert f"Success! {len(written)} passed, 0 failed" in module.run("test", "-no-color", *dist)
 
 
-def test_what_the_page_tells_to_write_can_be_planned(modules: Modules, folder: Path) -> None:
-    (told,) = re.findall(r"```hcl\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    told = re.sub(r'source = ".*?//infra/terraform/aws\?.*?"', 'source = "../.."', told)
-    there = folder / "infra/terraform/aws/examples/page"
-    there.mkdir()
-    (there / "main.tf").write_text(told.replace("<folder of make dist>", str(folder / "dist")))
-    (there / "providers.tf").write_text('provider "aws" {}\n')  # Terraform mocks only one that the root names
-    (there / "page.tftest.hcl").write_text(PLANNED)
-    assert "Success! 1 passed" in modules("aws/examples/page").run("test", "-no-color")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_can_be_planned_with_what_the_page_tells(modules: Modules, name: str) -> None:
+    module = modules(f"aws/examples/{name}")
+    (told,) = re.findall(rf"cd infra/terraform/aws/examples/{name}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    for output in re.findall(r"terraform output -\w+ (\w+)", told):
+        assert f'output "{output}"' in (module.folder / "main.tf").read_text()
+    (module.folder / "planned.tftest.hcl").write_text(PLANNED)
+    variables = re.findall(r"-var (\S+)", told)
+    assert "Success! 1 passed" in module.run("test", "-no-color", *(f"-var={each}" for each in variables))
 
 
 def test_a_zip_that_is_missing_is_told_before_anything_is_made(modules: Modules, folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from bootstrapping import Place
-from terraform_plan import place_of, planned, write
+from terraform_resources import place_of, vault_resources, write
 
 from keyrail.dev.openbao import OpenBao
 
@@ -20,7 +20,7 @@ def place(openbao: OpenBao) -> Iterator[Place]:
 
 
 def test_bootstrap_keeps_what_terraform_made(place: Place, tmp_path: Path) -> None:
-    resources = planned(place, tmp_path)
+    resources = vault_resources(place, tmp_path)
     for kind, values in resources:
         write(place.root, kind, values)
     steps, keys = place.bootstrap(auth_mount=place.mount)
@@ -31,7 +31,7 @@ def test_bootstrap_keeps_what_terraform_made(place: Place, tmp_path: Path) -> No
 
 
 def test_terraform_leaves_out_nothing_that_bootstrap_makes_but_for_secrets(place: Place, tmp_path: Path) -> None:
-    made = {(kind, place_of(kind, values)) for kind, values in planned(place, tmp_path)}
+    made = {(kind, place_of(kind, values)) for kind, values in vault_resources(place, tmp_path)}
     place.bootstrap(auth_mount=place.mount)
     there = {path.removesuffix("/") for path in place.root.sys.list_mounted_secrets_engines()["data"]}
     assert {path.removeprefix("sys/mounts/") for kind, path in made if kind == "vault_mount"} == {

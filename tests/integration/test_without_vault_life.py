@@ -13,7 +13,11 @@ from deployed import ALL, Instance
 from http_api import Api
 
 from keyrail.adapters.aws_client import AwsClient
+from keyrail.adapters.pepper_admin import PepperAdmin
+from keyrail.adapters.secrets_manager_pepper import SecretsManagerPepperPlace
 from keyrail.dev.functions import environment, wait_until_ready
+from keyrail.domain.decisions import Need
+from keyrail.domain.errors import Conflict
 from keyrail.domain.key_format import KeyFormat
 from keyrail.operations import issue_key, rotate
 from keyrail.validation import check_key
@@ -164,10 +168,6 @@ def test_a_new_pepper_reaches_running_functions_and_old_keys_go_on(deployed: Dep
 def test_a_dropped_version_is_gone_and_what_needed_it_is_unknown(
     monkeypatch: pytest.MonkeyPatch, aws_endpoint: str, pepper: str
 ) -> None:
-    from keyrail.adapters.pepper_admin import PepperAdmin
-    from keyrail.domain.decisions import Need
-    from keyrail.domain.errors import Conflict
-
     world = AwsWorld.make(monkeypatch, aws_endpoint, pepper)
     _, (admin_key,) = world.bootstrap()
     services = world.services()
@@ -188,3 +188,25 @@ def test_a_dropped_version_is_gone_and_what_needed_it_is_unknown(
     codes = {key: str(check_key(key, Need(), others).code) for key in (issued.key, now, admin_key, admin_key_now)}
     assert list(codes.values()) == ["NOT_FOUND", "VALID", "NOT_FOUND", "VALID"]
     assert KeyFormat().parse(now).key_id == issued.key_id
+
+
+def test_a_drop_that_was_cut_off_is_finished_by_the_next(monkeypatch: pytest.MonkeyPatch, aws_endpoint: str) -> None:
+    world = AwsWorld.make(monkeypatch, aws_endpoint, "secretsmanager")
+    world.bootstrap()
+    admin = PepperAdmin(world.place.pepper, world.services(), settle_seconds=-5)
+    admin.rotate()
+    world.bootstrap(new_admin=True)
+    client = AwsClient("secretsmanager", 10.0, aws_endpoint).get()
+    before = {"SecretId": world.env["KEYRAIL_PEPPER_SECRET"], "VersionStage": "AWSPREVIOUS"}
+
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(SecretsManagerPepperPlace, "forget_history", killed)
+        with pytest.raises(KeyboardInterrupt):
+            admin.drop(1)
+    assert '"1"' in client.get_secret_value(**before)["SecretString"], "the dropped pepper"
+    assert admin.drop(1).outcome == "kept"
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.get_secret_value(**before)

@@ -56,7 +56,7 @@ def test_the_command_hands_the_key_over_once_and_the_doctor_is_content(world: Aw
     code, found = findings(world)
     assert (code, [name for name, each in found.items() if not each["ok"]]) == (0, [])
     account = ["credentials", f"table {world.table.name}", "clock"]
-    assert list(found) == [*account, "pepper", "roles", "change feed", "admin key"]
+    assert list(found) == [*account, "pepper", "roles", "change feed", "admin key", "pepper as functions get it"]
 
 
 def test_a_lost_admin_key_is_replaced(world: AwsWorld) -> None:
@@ -67,6 +67,8 @@ def test_a_lost_admin_key_is_replaced(world: AwsWorld) -> None:
 
 def test_what_is_not_there_is_told_with_what_to_do(world: AwsWorld) -> None:
     code, found = findings(world)
+    got = found.pop("pepper as functions get it")
+    assert (got["ok"], "run `keyrail bootstrap`" in got["note"]) == (False, True)
     assert (code, {name for name, each in found.items() if not each["ok"]}) == (1, {"pepper", "roles", "admin key"})
     assert {each["advice"] for each in found.values() if not each["ok"]} == {"Run `keyrail bootstrap`."}
 
@@ -119,6 +121,16 @@ def test_each_fault_is_found_and_only_that(
     steps, _ = in_secrets_manager.bootstrap()
     assert steps["default roles" if check == "roles" else check] != "kept"
     assert findings(in_secrets_manager)[0] == 0
+
+
+def test_a_key_of_kms_that_is_gone_is_found(monkeypatch: pytest.MonkeyPatch, aws_endpoint: str) -> None:
+    world = AwsWorld.make(monkeypatch, aws_endpoint, "kms")
+    world.bootstrap()
+    gone = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+    assert world.place.documents.write("pepper", {"current": 1, "versions": {"1": gone}}, 1)
+    _, found = findings(world)
+    assert {name for name, each in found.items() if not each["ok"]} == {"pepper as functions get it"}
+    assert "NotFoundException" in found["pepper as functions get it"]["note"]
 
 
 def test_missing_roles_are_added_and_others_stay(world: AwsWorld) -> None:

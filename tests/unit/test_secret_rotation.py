@@ -12,6 +12,7 @@ from secret_world import ARN, SECRETS_MANAGER, STEPS, SecretWorld
 from keyrail.domain.decisions import Code
 from keyrail.domain.errors import Conflict, DeadlineExceeded, InvalidArgument, KeyrailError, NotFound, Unavailable
 from keyrail.domain.key_fields import RotationField
+from keyrail.domain.lifecycle import MAX_PENDING
 from keyrail.rotation_ports import SecretVersion
 from keyrail.secret_rotation import run_step
 from keyrail.secret_step import SecretStep, Step
@@ -196,6 +197,35 @@ def test_cut_off_and_cancelled_the_next_rotation_ends_it(
         world.wait(GRACE_SECONDS / 2)
     world.assert_alive()
     world.assert_ended(promotions=2 if was_moved else 1)
+
+
+def test_a_value_that_is_not_to_be_read_yet_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another try wrote it, and AWS has not told everybody yet."""
+    world, token = begun("createSecret")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            world.secret, "read", lambda _, version: None if version == token else world.secret.values[version]
+        )
+        for step in STEPS:
+            with pytest.raises(KeyrailError):
+                world.step(step, token)
+    assert world.secret.pending == token
+    assert [*world.tries(token)] == [None]
+    world.assert_ended()
+
+
+def test_more_tries_than_pending_ones_are_kept_before_one_is_written() -> None:
+    """The oldest are given up: nobody ever had them."""
+    world, token = begun()
+    gate = Gate()
+    gate.before = lambda _, name: (_ for _ in ()).throw(Killed) if name == "versions.put" else None
+    for _ in range(MAX_PENDING + 2):
+        with pytest.raises(Killed):
+            world.step("createSecret", token, world.services(gate))
+        world.wait(RETRIED_SECONDS)
+    assert list(world.states().values()).count("pending") == MAX_PENDING
+    assert [*world.tries(token)] == [None]
+    world.assert_ended()
 
 
 class TestAwsAway:

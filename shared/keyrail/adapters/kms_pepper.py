@@ -17,8 +17,8 @@ from keyrail.adapters.aws_answer import answer_of
 from keyrail.adapters.aws_client import AwsClient
 from keyrail.adapters.dynamodb_documents import DynamoDocuments
 from keyrail.domain.digest import PEPPER_BYTES, Peppers
-from keyrail.domain.errors import DeadlineExceeded, InvalidArgument, Unavailable
-from keyrail.domain.pepper_document import PepperVersions, decode_versions
+from keyrail.domain.errors import DeadlineExceeded, Unavailable
+from keyrail.domain.pepper_document import PepperVersions, decode_versions, require_whole
 from keyrail.ports import Clock
 
 PEPPER_PK = "pepper"
@@ -62,12 +62,7 @@ class KmsPepperPlace:
 
     def read(self) -> tuple[PepperVersions, int] | None:
         found = self._documents.read(PEPPER_PK)
-        if found is None:
-            return None
-        versions = _versions(found[0])
-        if versions is None:
-            raise InvalidArgument("The pepper is malformed, and nothing here overwrites it. Restore it from a backup.")
-        return versions, found[1]
+        return None if found is None else (require_whole(_versions(found[0])), found[1])
 
     def write(self, versions: PepperVersions, after: int | None) -> bool:
         document = versions.document() | {"changed_at": self._clock.now().isoformat()}
@@ -81,6 +76,9 @@ class KmsPepperPlace:
         arn = str(answer_of(self._client, "describe_key", KeyId=self._key)["KeyMetadata"]["Arn"])
         derive(self._client, version, arn)
         return arn
+
+    def forget_history(self) -> None:
+        """A table keeps none."""
 
     def unchanged_seconds(self, now: datetime) -> float:
         document, _ = self._documents.read(PEPPER_PK) or ({}, 0)

@@ -40,6 +40,10 @@ class PepperPlace(Protocol):
         """The value of a version that is to be added."""
         ...
 
+    def forget_history(self) -> None:
+        """What was there before the last write can't be had any more."""
+        ...
+
     def unchanged_seconds(self, now: datetime) -> float:
         """Since the last write, by the clock of whoever keeps it; by `now` where it tells no time."""
         ...
@@ -91,6 +95,7 @@ class PepperAdmin:
         if version == versions.current:
             raise InvalidArgument("This is the pepper of new keys. Run `keyrail pepper rotate` first.")
         if version not in versions.values:
+            self.place.forget_history()  # where a drop was cut off before it did
             return Step(what, "kept", "it is not there")
         self._require_settled()
         users = [key.record.key_id for key in self._keys() if self._needs(key, version)]
@@ -100,6 +105,7 @@ class PepperAdmin:
                 code="PEPPER_IN_USE",
             )
         self._write(versions.without(version), mark)
+        self.place.forget_history()
         return Step(what, "mended", "dropped")
 
     def _needs(self, key: StoredKey, version: int) -> bool:

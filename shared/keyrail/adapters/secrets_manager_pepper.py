@@ -6,6 +6,8 @@ wins, and the other is told (secrets_manager_secret.py says how).
 
 import json
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +15,8 @@ from keyrail.adapters.aws_answer import server_time
 from keyrail.adapters.aws_client import AwsClient
 from keyrail.adapters.secrets_manager_secret import SecretFault, VersionedSecret
 from keyrail.domain.digest import Peppers
-from keyrail.domain.errors import InvalidArgument, Unavailable
-from keyrail.domain.pepper_document import PepperVersions, decode_versions, new_pepper
+from keyrail.domain.errors import Unavailable
+from keyrail.domain.pepper_document import PepperVersions, decode_versions, new_pepper, require_whole
 
 DEADLINE_SECONDS = 2.0  # for each request
 
@@ -44,28 +46,20 @@ class SecretsManagerPepperPlace:
 
     def read(self) -> tuple[PepperVersions, str] | None:
         found = _current(self._secret)
-        if found is None:
-            return None
-        versions = _versions(found)
-        if versions is None:
-            raise InvalidArgument("The pepper is malformed, and nothing here overwrites it. Restore it from a backup.")
-        return versions, str(found["VersionId"])
+        return None if found is None else (require_whole(_versions(found)), str(found["VersionId"]))
 
     def write(self, versions: PepperVersions, after: str | None) -> bool:
-        """A pepper that was dropped must not live on as AWSPREVIOUS."""
         text, made = json.dumps(versions.document()), secrets.token_hex(16)
-        try:
-            if after is None:
-                return self._secret.create(text, made)
-            is_written = self._secret.replace(after, text, made)
-            if is_written:
-                self._secret.forget(after)
-        except SecretFault as fault:
-            raise Unavailable(f"the pepper: {fault}") from None
-        return is_written
+        with _faults_told():
+            return self._secret.create(text, made) if after is None else self._secret.replace(after, text, made)
 
     def new_value(self, version: int) -> str:
         return new_pepper(version)
+
+    def forget_history(self) -> None:
+        """A pepper that was dropped must not live on as AWSPREVIOUS."""
+        with _faults_told():
+            self._secret.forget_previous()
 
     def unchanged_seconds(self, now: datetime) -> float:
         found = _current(self._secret)
@@ -76,11 +70,17 @@ class SecretsManagerPepperPlace:
 
 
 def _current(secret: VersionedSecret) -> dict[str, Any] | None:
+    with _faults_told():
+        return secret.current()
+
+
+@contextmanager
+def _faults_told() -> Iterator[None]:
     """Raises: Unavailable."""
     try:
-        return secret.current()
+        yield
     except SecretFault as fault:
-        raise Unavailable(f"the pepper: {fault}") from None
+        raise Unavailable(f"the pepper: {fault}") from fault
 
 
 def _versions(found: dict[str, Any]) -> PepperVersions | None:

@@ -33,13 +33,7 @@ class VersionedSecret:
 
     def current(self) -> dict[str, Any] | None:
         """GetSecretValue's reply; None where there is no secret, or nothing in it."""
-        stage = {"SecretId": self._name, "VersionStage": "AWSCURRENT"}
-        reply, refused = ask_until_answered(self._client, "get_secret_value", **stage)
-        if refused == "ResourceNotFoundException":
-            return None
-        if refused is not None:
-            raise SecretFault("read", refused)
-        return reply
+        return self._labelled("AWSCURRENT")
 
     def create(self, text: str, made: str) -> bool:
         """False where there is a value already, which then stays."""
@@ -65,11 +59,23 @@ class VersionedSecret:
             raise SecretFault("written", refused)  # it may still arrive
         return found == made
 
-    def forget(self, version: str) -> None:
-        """Takes AWSPREVIOUS from it, without which AWS keeps no version for long."""
-        refused = self._move("AWSPREVIOUS", RemoveFromVersionId=version)
-        if refused not in (None, "InvalidParameterException"):  # it had the label no more
+    def forget_previous(self) -> None:
+        """Takes AWSPREVIOUS from whatever has it: AWS keeps no version for long that has no label."""
+        found = self._labelled("AWSPREVIOUS")
+        if found is None:
+            return
+        refused = self._move("AWSPREVIOUS", RemoveFromVersionId=str(found["VersionId"]))
+        if refused is not None:
             raise SecretFault("forgotten", refused)
+
+    def _labelled(self, stage: str) -> dict[str, Any] | None:
+        asked = {"SecretId": self._name, "VersionStage": stage}
+        reply, refused = ask_until_answered(self._client, "get_secret_value", **asked)
+        if refused == "ResourceNotFoundException":
+            return None
+        if refused is not None:
+            raise SecretFault("read", refused)
+        return reply
 
     def _put(self, text: str, made: str) -> None:
         given = {"SecretString": text, "ClientRequestToken": made, "VersionStages": [STAGED]}

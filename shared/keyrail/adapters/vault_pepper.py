@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from keyrail.adapters.vault_admin import AdminVault
-from keyrail.domain.errors import InvalidArgument
-from keyrail.domain.pepper_document import PepperVersions, decode_versions, new_pepper
+from keyrail.domain.pepper_document import PepperVersions, decode_versions, new_pepper, require_whole
 
 
 @dataclass(frozen=True)
@@ -17,18 +16,16 @@ class VaultPepperPlace:
 
     def read(self) -> tuple[PepperVersions, int] | None:
         found = self.vault.read_document(self.mount, "pepper")
-        if found is None:
-            return None
-        versions = decode_versions(found[0])
-        if versions is None:
-            raise InvalidArgument("The pepper is malformed, and nothing here overwrites it. Restore it from a backup.")
-        return versions, found[1]
+        return None if found is None else (require_whole(decode_versions(found[0])), found[1])
 
     def write(self, versions: PepperVersions, after: int | None) -> bool:
         return self.vault.replace_document(self.mount, "pepper", versions.document(), after or 0)
 
     def new_value(self, version: int) -> str:
         return new_pepper(version)
+
+    def forget_history(self) -> None:
+        """The mount keeps one version of a document."""
 
     def unchanged_seconds(self, now: datetime) -> float:
         metadata = self.vault.get(f"{self.mount}/metadata/pepper") or {}

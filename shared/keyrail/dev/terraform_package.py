@@ -88,6 +88,8 @@ class Package:
             body["attributes"].setdefault(name, {"computed": True})["type"] = ["set", read[1]] if is_set else read
         for name in _WRITE_ONLY.findall(code):
             body["attributes"][name]["write_only"] = True
+        if "id" in body["attributes"] and class_name + "Config" == interface:
+            body["attributes"]["id"] = {"type": "string", "computed": True}  # of every resource, given by the provider
         return body
 
     def provider(self) -> Body:

@@ -1,25 +1,28 @@
-"""Terraform providers of which we have the schema alone, so that `terraform validate`, `plan` and `test` can be run
-where the real ones can't be had. What is planned is what was written; nothing is ever made. Terraform itself finds what
-the schema tells: not a value that a provider would refuse, and not one that is written where only the provider writes.
+"""Terraform providers of which we have the schema alone, so that `terraform validate`, `test`, `plan` and even `apply`
+can be run where the real ones can't be had. Nothing is ever made: what was written comes back, and what a provider
+would find out is made up. Terraform itself finds what the schema tells: not a value that a provider would refuse, and
+not one that is written where only the provider writes.
 
-Speaks the plugin protocol of version 6, in messages put together by hand since only two of them hold anything:
+Speaks the plugin protocol of version 6, in messages put together by hand since only some of them hold anything:
 https://github.com/hashicorp/terraform/blob/main/docs/plugin-protocol/tfplugin6.proto
 """
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
+import msgpack
 
 from keyrail.dev.terraform_package import Body
 from keyrail.dev.terraform_schemas import SCHEMAS
 
 _NESTING = {"single": 1, "list": 2, "set": 3}
+_UNKNOWN = msgpack.ExtType(0, b"\0")  # https://github.com/zclconf/go-cty/blob/main/docs/concepts.md
 _FLAGS = {"required": 4, "optional": 5, "computed": 6, "write_only": 11}  # of Schema.Attribute
 
 
@@ -89,24 +92,74 @@ def _parts(message: bytes) -> Iterator[tuple[int, bytes]]:
             at += length
 
 
+def _planned(value: Any, body: Body) -> Any:
+    """With what only an apply tells, as such; None where it is to be destroyed."""
+    return value and _filled(value, body, lambda _name, _kind: _UNKNOWN)
+
+
+def _told(value: Any, body: Body) -> Any:
+    """With something made up in place of what is to be found out."""
+    return value and _filled(value, body, _made_up)
+
+
+def _made_up(name: str, kind: Any) -> Any:
+    simple = {"string": f"some-{name}", "number": 0, "bool": False}
+    return simple[kind] if isinstance(kind, str) else {} if kind[0] == "map" else []
+
+
+def _filled(value: Body, body: Body, fill: Callable[[str, Any], Any]) -> Body:
+    """`value` with what `fill` gives for what is computed, and without what must not be kept."""
+    kept = {
+        name: None if body["attributes"].get(name, {}).get("write_only") else given for name, given in value.items()
+    }
+    missing = {name: told["type"] for name, told in body["attributes"].items() if told.get("computed")}
+    filled = {name: fill(name, kind) for name, kind in missing.items() if kept.get(name) in (None, _UNKNOWN)}
+    return {**kept, **filled, **{name: _each(value.get(name), told, fill) for name, told in body["blocks"].items()}}
+
+
+def _each(value: Any, body: Body, fill: Callable[[str, Any], Any]) -> Any:
+    """Of a block: one, several or none."""
+    if isinstance(value, list):
+        return [_filled(each, body, fill) for each in value]
+    return _filled(value, body, fill) if isinstance(value, dict) else value
+
+
 class _Handler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in its stubs alone
-    """Only the two answers that hold something are made; an empty one means: nothing to complain of."""
+    """Only the answers that hold something are made; an empty one means: nothing to complain of."""
 
     def __init__(self, told: Body) -> None:
+        self._told = told
         self._schema = _provider_schema(told)
 
     def service(self, details: Any) -> Any:
         service, _, method = details.method.rpartition("/")
         if service != "/tfplugin6.Provider":
             return None  # streams of the plugin library, each of which would keep a thread waiting
-        return grpc.unary_unary_rpc_method_handler(lambda message, _: self._answer(method, message))
+        return grpc.unary_unary_rpc_method_handler(lambda message, _: self._answer(method, dict(_parts(message))))
 
-    def _answer(self, method: str, message: bytes) -> bytes:
+    def _answer(self, method: str, asked: dict[int, bytes]) -> bytes:
         if method == "GetProviderSchema":
             return self._schema
-        if method == "PlanResourceChange":
-            return _field(1, dict(_parts(message)).get(3, b""))  # planned_state: proposed_new_state
+        if method == "UpgradeResourceState":
+            return _state(json.loads(dict(_parts(asked[3]))[1]))
+        if method in _CHANGES:
+            kind, number, change = _CHANGES[method]
+            value = msgpack.unpackb(dict(_parts(asked[number]))[1])
+            return _state(change(value, self._told[kind][asked[1].decode()]))
         return b""
+
+
+_CHANGES: dict[str, tuple[str, int, Callable[[Any, Body], Any]]] = {  # of what, which field of the question, into what
+    "PlanResourceChange": ("resource", 3, _planned),
+    "ApplyResourceChange": ("resource", 3, _told),
+    "ReadResource": ("resource", 2, _told),
+    "ReadDataSource": ("data", 2, _told),
+}
+
+
+def _state(value: Any) -> bytes:
+    """The first field of all their answers: a DynamicValue."""
+    return _field(1, _field(1, msgpack.packb(value)))
 
 
 @contextmanager

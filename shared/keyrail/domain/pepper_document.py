@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keyrail.domain.digest import PEPPER_BYTES, Peppers
+from keyrail.domain.errors import InvalidArgument
 
 HEX_PEPPER = re.compile(rf"[0-9a-f]{{{2 * PEPPER_BYTES}}}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -41,6 +42,7 @@ class PepperVersions:
 
 
 def new_pepper(_version: int = 1) -> str:
+    """Random: no two are the same, of whatever version."""
     return secrets.token_hex(PEPPER_BYTES)
 
 
@@ -51,6 +53,13 @@ def decode_versions(document: object, value: re.Pattern[str] = HEX_PEPPER) -> Pe
             if all(_is_item(*item, value) for item in versions.items()) and str(current) in versions:
                 return PepperVersions(current, {int(n): text for n, text in versions.items()})
     return None
+
+
+def require_whole(versions: PepperVersions | None) -> PepperVersions:
+    """For whoever would write over them. Raises: InvalidArgument where they are malformed."""
+    if versions is None:
+        raise InvalidArgument("The pepper is malformed, and nothing here overwrites it. Restore it from a backup.")
+    return versions
 
 
 def _is_item(version: object, text: object, value: re.Pattern[str]) -> bool:

@@ -23,8 +23,9 @@ from keyrail.triggers.cli_bootstrap import admin_settings, plan_of, require_vaul
 from keyrail.triggers.cli_output import echo_json
 from keyrail.triggers.cli_root import REFUSED
 
+_ADVICE_ON_AWS = {"UNAVAILABLE": "Are the region and the names right, and may these credentials do it?"}
 _ADVICE = {
-    "UNAVAILABLE": "Is VAULT_ADDR right, and does VAULT_CACERT name the CA of its certificate? On AWS: region, rights?",
+    "UNAVAILABLE": "Is VAULT_ADDR right, and does VAULT_CACERT name the CA of its certificate?",
     "PERMISSION_DENIED": "Is VAULT_TOKEN a token of an administrator, and not expired?",
 }
 
@@ -42,19 +43,22 @@ def doctor(functions: Path, mount: str | None, auth_mount: str, identities: Path
     Vault. Exit code 1 where a check fails.
     """
     settings = admin_settings(mount)
-    report = _Report(as_json)
     if is_without_vault(settings):
         require_vault_for(settings, "--identities", identities)
+        report = _Report(as_json, _ADVICE_ON_AWS)
         _look_at_aws(settings, report)
     else:
+        report = _Report(as_json, _ADVICE)
         _look_at_vault(settings, plan_of(settings, functions, auth_mount), identities, report)
     report.finish()
 
 
 def _look_at_aws(settings: Settings, report: "_Report") -> None:
-    place = aws_place(settings, build_services(settings).clock)
+    services = build_services(settings)
+    place = aws_place(settings, services.clock)
     if report.run(place.checks_of_account(), stop=True):
         report.run(place.checks_of_setup())
+        report.run([("pepper as functions get it", lambda: f"{len(services.lookup.peppers().by_version)} versions")])
 
 
 def _look_at_vault(settings: Settings, plan: Plan, identities: Path | None, report: "_Report") -> None:
@@ -92,8 +96,8 @@ def _text_of(error: KeyrailError) -> str:
 
 
 class _Report:
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
+    def __init__(self, as_json: bool, advice: dict[str, str]) -> None:
+        self._as_json, self._advice = as_json, advice
         self._findings: list[dict[str, object]] = []
 
     def run(self, checks: Iterable[Check], *, stop: bool = False) -> bool:
@@ -111,7 +115,7 @@ class _Report:
         except Wrong as wrong:
             note, advice = wrong.what, wrong.advice
         except KeyrailError as error:
-            note, advice = _text_of(error), _ADVICE.get(error.kind, BOOTSTRAP)
+            note, advice = _text_of(error), self._advice.get(error.kind, BOOTSTRAP)
         self._findings.append({"check": what, "ok": advice is None, "note": note, "advice": advice})
         if not self._as_json:
             click.echo(f"{'ok  ' if advice is None else 'FAIL'}  {what}: {note}")

@@ -9,7 +9,7 @@ Shape: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secret
 from typing import Any
 
 from keyrail.domain.access import Principal
-from keyrail.domain.errors import KeyrailError
+from keyrail.domain.errors import KeyrailError, Unavailable
 from keyrail.domain.records import SYSTEM_TENANT
 from keyrail.operations.operation import Route
 from keyrail.secret_rotation import SCOPE, run_step
@@ -31,10 +31,11 @@ _STEP = Route(name="rotate_secret", method="", path="", scope=SCOPE, run=run_ste
 
 
 class RotationFailed(Exception):
-    """Has Secrets Manager try again, from the first step on. Its text is a code, and what is wrong."""
+    """Has Secrets Manager try again, from the first step on. Its text, a code and what is wrong, is for the account's
+    owner: it also says what could not be reached, and why."""
 
     def __init__(self, error: KeyrailError) -> None:
-        super().__init__(f"{error.code}: {error.public}")
+        super().__init__(f"{error.code}: {error.detail if isinstance(error, Unavailable) else error.public}")
 
 
 def is_rotation_event(event: dict[str, Any]) -> bool:

@@ -71,6 +71,15 @@ run "a_function_logs_in_by_its_service_account_and_no_secret_is_kept" {
   }
 }
 
+run "service_accounts_are_whom_the_vault_example_binds" {
+  command = plan
+
+  assert {
+    condition     = { for name, account in google_service_account.function : name => account.account_id } == { rotate = "keyrail-rotate", validate_key = "keyrail-validate-key" }
+    error_message = "infra/terraform/vault/examples/google names them by these ids."
+  }
+}
+
 run "a_role_is_called_as_the_mount_is" {
   command = plan
 

@@ -1,4 +1,4 @@
-"""What infra/terraform/vault plans, and a real Vault that it is written to as Terraform's provider for Vault would do:
+"""What infra/terraform/vault makes, and a real Vault that it is written to as Terraform's provider for Vault would do:
 that one can't be had everywhere."""
 
 import json
@@ -28,21 +28,25 @@ WRITTEN = {  # in the order in which they need each other: where to, with what o
 }
 
 
-def planned(place: Place, scratch: Path, *variables: str) -> list[tuple[str, Values]]:
-    """Type and values of each resource, for the mounts of `place`."""
-    if shutil.which("terraform") is None:
-        pytest.skip("terraform is not here")
+def vault_resources(place: Place, scratch: Path, *variables: str) -> list[tuple[str, Values]]:
+    """Type and values of each resource of the module for Vault, for the mounts of `place`."""
     config, delivery = place.other_mounts
     names = {"mount": place.mount, "config_mount": config, "delivery_mount": delivery}
     given = [f"-var={name}={value}" for name, value in names.items()]
-    given += [f'-var=approle={{ path = "{place.mount}" }}', *variables]
+    told = applied("vault", scratch, *given, f'-var=approle={{ path = "{place.mount}" }}', *variables)
+    return sorted(((each["type"], each["values"]) for each in told), key=lambda each: list(WRITTEN).index(each[0]))
+
+
+def applied(module: str, scratch: Path, *variables: str) -> list[Values]:
+    """What Terraform keeps of each resource of a module, with stand-ins for the providers."""
+    if shutil.which("terraform") is None:
+        pytest.skip("terraform is not here")
     with stand_ins() as environment:
-        module = Terraform(copy_of_modules(ROOT, scratch) / "vault", scratch / "state", environment)
-        module.init()
-        module.run("plan", "-out=plan", *given)
-        told = json.loads(module.run("show", "-json", "plan"))
-    resources = told["planned_values"]["root_module"]["resources"]
-    return sorted(((each["type"], each["values"]) for each in resources), key=lambda each: list(WRITTEN).index(each[0]))
+        terraform = Terraform(copy_of_modules(ROOT, scratch) / module, scratch / "state", environment)
+        terraform.init()
+        terraform.run("apply", "-auto-approve", *variables)
+        kept: list[Values] = json.loads(terraform.run("show", "-json"))["values"]["root_module"]["resources"]
+    return [each for each in kept if each["mode"] == "managed"]
 
 
 def place_of(kind: str, values: Values) -> str:
