@@ -68,11 +68,16 @@ def judge(questions: Questions, caller: Caller, services: Services) -> Judged:
     decisions = [_decision(question, tenant, services) for question in questions.asked]
     if not questions.is_batch:
         only = decisions[0]
-        note(reason=only.reason, key_id=only.presented_id)
+        note(**noted_of(only))
         return Judged(decisions, is_batch=False, code=only.code)
     refused = [decision.code for decision in decisions if not decision]
     note(batch=len(decisions), valid=len(decisions) - len(refused))
     return Judged(decisions, is_batch=True, code=refused[0] if refused else Code.VALID)
+
+
+def noted_of(decision: Decision) -> dict[str, Any]:
+    """What the log tells of one key."""
+    return {"reason": decision.reason, "key_id": decision.presented_id}
 
 
 def _tenant(asked: str | None, caller: Caller) -> str | None:

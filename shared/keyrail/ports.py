@@ -4,6 +4,7 @@ Every method may raise Unavailable or DeadlineExceeded where the technology behi
 never turns that into "absent". After DeadlineExceeded a write may or may not have happened; read to know.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -152,6 +153,10 @@ class Found(NamedTuple):
     from_memory: bool
 
 
+Holding = tuple[tuple[str, object], ...]
+"""Names of what is held, and what stands for the state each is in; only a KeyLookup reads it."""
+
+
 class KeyLookup(Protocol):
     """What validation reads: the store itself, or a cache that knows how stale it may be. `anew` asks the store; what
     is held stays held until the store has answered."""
@@ -161,6 +166,19 @@ class KeyLookup(Protocol):
     def peppers(self, *, anew: bool = False) -> Peppers: ...
 
     def roles(self) -> Roles: ...
+
+    def changes(self) -> int:
+        """Grows with every change of what is held."""
+        ...
+
+    def holding(self, key_ids: Iterable[str], changes: int) -> Holding | None:
+        """What answers for these keys from memory, pepper and roles with it; None where any of it is not held, or
+        anything has changed since `changes`."""
+        ...
+
+    def still_holds(self, holding: Holding) -> bool:
+        """True where all of it would be answered from memory, the same as then; counted as look-ups of the keys."""
+        ...
 
 
 class Metrics(Protocol):

@@ -14,7 +14,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ from keyrail.adapters.refresher import Refresher
 from keyrail.domain.digest import Peppers
 from keyrail.domain.errors import KeyrailError
 from keyrail.domain.roles import Roles
-from keyrail.ports import ChangeFeed, Clock, Found, KeyStore, Metrics, PepperSource, RoleSource
+from keyrail.ports import ChangeFeed, Clock, Found, Holding, KeyStore, Metrics, PepperSource, RoleSource
 from keyrail.telemetry import log
 
 _DOCUMENTS = ("pepper", "roles")
@@ -69,7 +69,8 @@ class CachedLookup:
         self._keys, self._peppers, self._roles, self._feed = keys, peppers, roles, feed
         self._clock, self._metrics, self._bounds = clock, metrics, bounds
         self._entries: dict[str, _Entry] = {}
-        self._lock = threading.Lock()  # guards entries and seq together
+        self._lock = threading.Lock()  # guards entries, their changes and seq together
+        self._changes = 0
         self._poll_lock = threading.Lock()  # one reader of the feed at a time
         self._seq: int | None = None
         self._feed_read_at = self._feed_began_at = self._feed_tried_at = float("-inf")
@@ -89,6 +90,28 @@ class CachedLookup:
 
     def roles(self) -> Roles:
         return self._value("roles", self._bounds.document_ttl_seconds, self._roles.read)[0]
+
+    def changes(self) -> int:
+        return self._changes
+
+    def holding(self, key_ids: Iterable[str], changes: int) -> Holding | None:
+        names = (*key_ids, *_DOCUMENTS)
+        with self._lock:
+            if self._changes != changes or not self._entries.keys() >= set(names):
+                return None
+            return tuple((name, self._entries[name]) for name in names)
+
+    def still_holds(self, holding: Holding) -> bool:
+        now = self._clock.elapsed_seconds()
+        if now - self._feed_read_at > self._inline_after:
+            return False
+        for name, known in holding:
+            entry = self._entries.get(name)
+            if entry is None or entry is not known or now >= entry.refresh_at:
+                return False
+        for _ in range(len(holding) - len(_DOCUMENTS)):
+            self._metrics.cache("hit")
+        return True
 
     def _value(self, name: str, ttl_seconds: float, load: Callable[[], T], *, anew: bool = False) -> tuple[T, bool]:
         """The value, and whether it is from memory."""
@@ -135,6 +158,7 @@ class CachedLookup:
         value = load()
         if value is None:
             with self._lock:
+                self._changes += 1
                 self._entries.pop(name, None)
         elif seq is not None:
             self._insert(name, _Entry(value, read_at, read_at + self._bounds.refresh_after(ttl_seconds)), seq)
@@ -145,6 +169,7 @@ class CachedLookup:
         with self._lock:
             if self._seq != seq:
                 return
+            self._changes += 1
             self._entries.pop(name, None)
             self._entries[name] = entry
             if name not in _DOCUMENTS:
@@ -190,6 +215,7 @@ class CachedLookup:
             self._feed_tried_at = self._clock.elapsed_seconds()
         with self._lock:
             changed = None if self._seq is None else head.changed_since(self._seq)
+            self._changes += changed != ()
             if changed is None:
                 self._entries.clear()
             for name in changed or ():

@@ -63,6 +63,13 @@ class Decision(NamedTuple):
     def __bool__(self) -> bool:
         return self.code is Code.VALID
 
+    def ends_at(self) -> datetime | None:
+        """When the same would be decided otherwise, the record and whatever is asked staying as they are; None: never.
+        Of one that is VALID."""
+        if self.stored is None or self.generation is None:
+            return None
+        return min(filter(None, (self.stored.record.expires_at, self.generation.retire_at)), default=None)
+
     def retirement(self) -> tuple[datetime | None, datetime | None]:
         """Since when the presented generation is superseded, and until when it is accepted; None, None if it isn't."""
         if self.stored is None or self.generation is None or self.generation.state != "retiring":

@@ -78,6 +78,19 @@ def _dispatched(operation: Route, call: Call, services: Services) -> Outcome:
         correlation_id.reset(token)
 
 
+def tell_again(
+    operation: Route, told: Outcome, actor: str, notes: dict[str, Any], chosen: str, began_at: float, services: Services
+) -> None:
+    """Writes what dispatch wrote of an outcome that is given again, now under the correlation id `chosen`. `began_at`
+    by time.perf_counter."""
+    facts, seconds = _Facts(), time.perf_counter() - began_at
+    facts.actor, facts.noted = actor, notes
+    services.metrics.request(operation.name, told.code, seconds)
+    token = correlation_id.set(chosen)
+    _write_line(operation, told, facts, seconds, services)
+    correlation_id.reset(token)
+
+
 def _outcome(operation: Route, call: Call, services: Services, facts: "_Facts") -> Outcome:
     try:
         return _run(operation, call, services, facts)

@@ -86,9 +86,17 @@ class Head:
         if left is not None:
             self._ends_at = min(self._ends_at, time.monotonic() + left)
 
+    def caller(self) -> str:
+        """All that says who calls."""
+        return repr((self._metadata.get("authorization"), self._metadata.get("x-api-key"), self.ip, self.principal))
+
+    def is_late(self) -> bool:
+        """The call waited for so long that nobody waits for it any more."""
+        return bool(time.monotonic() > self._ends_at)
+
     def credential(self) -> str | None:
-        """Raises: RateLimited where the call waited for so long that nobody waits for it any more."""
-        if time.monotonic() > self._ends_at:
+        """Raises: RateLimited where it is late."""
+        if self.is_late():
             raise RateLimited("Too many calls at once; nothing was done. Try again shortly.", retry_after_seconds=1)
         return credential_of(self._metadata.get)
 

@@ -12,9 +12,9 @@ from google.rpc import code_pb2
 from keyrail.envoy import auth_pb2, core_pb2
 from keyrail.triggers import gateway_decision
 from keyrail.triggers.gateway_decision import GatewayAnswer
+from keyrail.triggers.grpc_answers import Answers
 from keyrail.triggers.grpc_api import Handlers
 from keyrail.triggers.grpc_calls import Head, Serving
-from keyrail.triggers.questions import JUDGING
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 _OVERWRITE = core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
@@ -29,6 +29,7 @@ def handlers(serving: Serving) -> Handlers:
 class Check:
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
+        self._answers = Answers(serving.services, lambda _: None)
 
     def __call__(self, request: Any, context: grpc.ServicerContext) -> bytes:
         attributes = request.attributes
@@ -36,12 +37,10 @@ class Check:
         remove_key = configured.pop("remove_key", None) == "true"
         ip = attributes.source.address.socket_address.address or None
         head = Head(context, self._serving, f"{SERVICE}/Check", _trace_of(headers))
-        outcome = head.ask(
-            JUDGING,
-            lambda: gateway_decision.asked(headers, ip, configured),
-            self._serving.services,
-            replies_with_errors=True,
-        )
+        presented = [(name, headers.get(name)) for name in gateway_decision.KEY_HEADERS]
+        asked = repr((presented, ip, configured)).encode()
+        parse = lambda: gateway_decision.asked(headers, ip, configured)  # noqa: E731
+        outcome, _ = self._answers.ask(head, asked, parse, replies_with_errors=True)
         answer = gateway_decision.answer_to(outcome, head.correlation_id, headers, remove_key=remove_key)
         data: bytes = _response(answer).SerializeToString()
         return data

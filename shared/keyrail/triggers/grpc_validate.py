@@ -11,7 +11,8 @@ from keyrail.domain.errors import InvalidArgument, KeyrailError, RateLimited, Un
 from keyrail.judging import MAX_BATCH, Judged, Question, Questions, times_told, told
 from keyrail.operations.validate_key import ValidateRequest, questions_of
 from keyrail.triggers.dispatch import Outcome
-from keyrail.triggers.grpc_calls import Head, Serving, Unary
+from keyrail.triggers.grpc_answers import Answers
+from keyrail.triggers.grpc_calls import Head, Serving, Unary, reply_or_abort
 from keyrail.triggers.grpc_errors import abort
 from keyrail.triggers.grpc_messages import decoded, fields_of, put_struct, put_time, unknown_field
 from keyrail.triggers.questions import JUDGING, question_of
@@ -23,7 +24,7 @@ _MAX_ID_CHARS = 64
 
 
 def rpcs(serving: Serving, service: str) -> dict[str, "grpc.RpcMethodHandler[Any, Any]"]:
-    one = Unary(JUDGING, _parsed, _encoded, serving, f"{service}/ValidateKey")
+    one = ValidateOne(serving, f"{service}/ValidateKey")
     batch = Unary(JUDGING, _parsed_batch, _encoded_batch, serving, f"{service}/BatchValidate")
     stream: Any = ValidateStream(serving, f"{service}/ValidateStream")
     return {
@@ -31,6 +32,18 @@ def rpcs(serving: Serving, service: str) -> dict[str, "grpc.RpcMethodHandler[Any
         "BatchValidate": grpc.unary_unary_rpc_method_handler(batch),
         "ValidateStream": grpc.stream_stream_rpc_method_handler(stream),
     }
+
+
+class ValidateOne:
+    def __init__(self, serving: Serving, rpc: str) -> None:
+        self._serving, self._rpc = serving, rpc
+        self._answers = Answers(serving.services, _encoded)
+
+    def __call__(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        head = Head(context, self._serving, self._rpc)
+        outcome, reply = self._answers.ask(head, data, lambda: _parsed(data))
+        reply_or_abort(outcome, head, context)
+        return reply or b""
 
 
 def _parsed(data: bytes) -> Questions:
