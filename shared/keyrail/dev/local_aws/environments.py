@@ -32,14 +32,21 @@ def made(name: str, version: str, folder: Path) -> Path:
 @contextmanager
 def once(place: Path) -> Iterator[bool]:
     """Whether `place` is still to be made; whoever else wants it waits. It is whole once the block has ended."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(place):
         is_due = not (place / "whole").exists()
         if is_due:
             shutil.rmtree(place, ignore_errors=True)
         yield is_due
         (place / "whole").touch()
+
+
+@contextmanager
+def alone(place: Path) -> Iterator[None]:
+    """Nobody else is at `place`, in no other process either."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _run(*command: str | Path) -> None:

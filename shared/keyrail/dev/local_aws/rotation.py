@@ -70,12 +70,12 @@ def _stack(service: Service, aws: Emulator, folder: Path) -> Stack:
     """With the settings that the module gave to the same function in MiniStack."""
     told = service.aws.client("lambda").get_function_configuration(FunctionName="keyrail-rotate")
     variables = {
-        "zip": str(service.dist / f"rotate-{zips.architecture()}.zip"),
+        "zip": str(service.dist / zips.name_of("rotate")),
         "architecture": zips.architecture(),
         "environment": told["Environment"]["Variables"] | {"AWS_ENDPOINT_URL_DYNAMODB": service.aws.endpoint},
         "secret_name": NAME,
     }
-    return Stack("rotation", folder / "terraform-rotation", variables, aws)
+    return Stack("rotation", folder / "terraform-rotation", variables, aws, ["rotate"])
 
 
 def _document(issued: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The whole service in MiniStack: every function's zip, the API, the table, the clock, and an API that it guards."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from keyrail.dev.local_aws.report import Report
 from keyrail.dev.local_aws.stack import Stack
 
 ROOT = environments.ROOT
+FUNCTIONS = frozenset(find_functions(ROOT / "functions"))
 SINK = "acme/gateway"
 # MiniStack tells of an empty jwtConfiguration where an authorizer has none.
 NOT_OURS = {"update module.authorizer.aws_apigatewayv2_authorizer.keyrail"}
@@ -33,7 +34,9 @@ class Service:
 
 
 @contextmanager
-def deployed(cache: Path, folder: Path, report: Report, *, with_vault: bool = True) -> Iterator[Service]:
+def deployed(
+    cache: Path, folder: Path, report: Report, *, functions: Collection[str] = FUNCTIONS, with_vault: bool = True
+) -> Iterator[Service]:
     """`cache` keeps what takes long to make, `folder` is this run's own. Without Vault, KMS makes the pepper.
 
     Raises: what its parts raise.
@@ -41,16 +44,18 @@ def deployed(cache: Path, folder: Path, report: Report, *, with_vault: bool = Tr
     with report.step("MiniStack is installed"):
         python = environments.made("ministack", "3.13", cache)
     with report.step("zips are made"):
-        dist = zips.made(cache)
+        dist = zips.made(cache, functions)
     with ExitStack() as running:
         beside = None
         if with_vault:
             with report.step("OpenBao is up"):
-                beside = running.enter_context(vault.running(list(find_functions(ROOT / "functions")), folder))
-        yield _deployed(running.enter_context(ministack(python, folder)), beside, dist, folder, report)
+                beside = running.enter_context(vault.running(functions, folder))
+        aws = running.enter_context(ministack(python, folder))
+        stack = _stack(aws, beside, dist, folder, functions)
+        yield _deployed(stack, aws, beside, dist, folder, report)
 
 
-def _deployed(aws: Emulator, beside: vault.Vault | None, dist: Path, folder: Path, report: Report) -> Service:
+def _stack(aws: Emulator, beside: vault.Vault | None, dist: Path, folder: Path, functions: Collection[str]) -> Stack:
     variables = {
         "dist": str(dist),
         "architecture": zips.architecture(),
@@ -58,7 +63,12 @@ def _deployed(aws: Emulator, beside: vault.Vault | None, dist: Path, folder: Pat
     }
     if beside is not None:
         variables |= {"vault_address": beside.address, "jwt_file": str(beside.jwt_file)}
-    stack = Stack("service", folder / "terraform-service", variables, aws)
+    return Stack("service", folder / "terraform-service", variables, aws, functions)
+
+
+def _deployed(
+    stack: Stack, aws: Emulator, beside: vault.Vault | None, dist: Path, folder: Path, report: Report
+) -> Service:
     with report.step("Terraform has deployed the service to MiniStack"):
         made = stack.deploy()
     with report.step("keyrail bootstrap has made the first admin key"):

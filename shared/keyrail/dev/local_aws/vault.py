@@ -1,7 +1,7 @@
 """OpenBao beside the Lambdas, and how they log in there."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ class Vault:
 
 
 @contextmanager
-def running(functions: list[str], folder: Path) -> Iterator[Vault]:
+def running(functions: Iterable[str], folder: Path) -> Iterator[Vault]:
     """Raises: OpenBaoError."""
     bao = OpenBao(folder / "openbao").start()
     try:
@@ -33,7 +33,7 @@ def running(functions: list[str], folder: Path) -> Iterator[Vault]:
         bao.kill()
 
 
-def _let_in(bao: OpenBao, functions: list[str], file: Path) -> None:
+def _let_in(bao: OpenBao, functions: Iterable[str], file: Path) -> None:
     """Writes a token to `file` that lets each function log in with its own policy, and no other.
 
     All of them show the same one, since the module has one jwt_file: which policy, the role's name decides.

@@ -5,10 +5,12 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from keyrail.dev.dist import ARCHITECTURES, ROOT
-from keyrail.dev.local_aws.environments import once
+from keyrail.dev.local_aws.environments import alone
 
 SOURCES = ("pyproject.toml", "constraints/deploy.txt", "functions/*/*", "shared/keyrail/**/*.py")
 DEV = ROOT / "shared/keyrail/dev"  # in no zip
@@ -20,16 +22,30 @@ def architecture() -> str:
     return next(arch for arch, wheels in ARCHITECTURES.items() if machine in (arch, wheels))
 
 
-def made(folder: Path) -> Path:
+def name_of(function: str) -> str:
+    return f"{function}-{architecture()}.zip"
+
+
+def made(folder: Path, functions: Iterable[str]) -> Path:
     """The folder that holds them. Raises: CalledProcessError with what make dist said."""
     place = folder / f"dist-{_digest()[:12]}"
-    with once(place) as is_due:
-        if is_due:
-            for old in folder.glob("dist-*/"):  # 100 MB each
+    with alone(place):
+        missing = [function for function in functions if not (place / name_of(function)).exists()]
+        if missing:
+            for old in {*folder.glob("dist-*/")} - {place}:  # 100 MB each
                 shutil.rmtree(old)
-            command = [sys.executable, "-m", "keyrail.dev.dist", "--arch", architecture(), "--folder", str(place)]
-            subprocess.run(command, check=True, capture_output=True, text=True)
+            place.mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                _make(missing, Path(scratch))
+                for archive in Path(scratch).glob("*.zip"):
+                    archive.rename(place / archive.name)  # whole, or not at all
     return place
+
+
+def _make(functions: list[str], folder: Path) -> None:
+    command = [sys.executable, "-m", "keyrail.dev.dist", "--only", *functions]
+    command += ["--arch", architecture(), "--folder", str(folder)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
 
 
 def _digest() -> str:
