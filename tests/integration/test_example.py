@@ -214,7 +214,7 @@ GOOD = {"a key": 1, "a password": 1}
 
 
 @pytest.mark.parametrize(
-    ("seen", "rotations", "still_accepted"),
+    ("seen", "rotated", "still_accepted"),
     [
         (Seen(requests=9, refused=1), GOOD, 0),
         (Seen(requests=9, failed=1), GOOD, 0),
@@ -224,7 +224,7 @@ GOOD = {"a key": 1, "a password": 1}
     ],
 )
 def test_a_run_in_which_anything_went_wrong_is_not_good(
-    seen: Seen, rotations: dict[str, int], still_accepted: int
+    seen: Seen, rotated: dict[str, int], still_accepted: int
 ) -> None:
-    assert not Outcome(seen, rotations, still_accepted).is_good
+    assert not Outcome(seen, rotated, still_accepted).is_good
     assert Outcome(Seen(requests=9), GOOD, 0).is_good
