@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 PORT ?= 8080
-WORKERS ?= 2
+WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -24,7 +24,7 @@ example: $(INSTALLED) ## a pipeline of two services whose keys and passwords rot
 
 test: $(INSTALLED) ## all tests, against a real OpenBao, PostgreSQL, gateways and containers
 	@tests/install-debian-packages
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: lint types $(INSTALLED) ## what a pull request must pass, beside the tests
 	$(BIN)/lint-imports

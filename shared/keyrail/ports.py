@@ -186,7 +186,7 @@ class Metrics(Protocol):
 
     def request(self, operation: str, code: str, seconds: float) -> None: ...
 
-    def cache(self, outcome: str) -> None:
+    def cache(self, outcome: str, times: int = 1) -> None:
         """hit, or miss: not held, older than its TTL, or the feed could not be read for too long."""
         ...
 
@@ -219,7 +219,7 @@ class NoMetrics:
     def request(self, operation: str, code: str, seconds: float) -> None:
         pass
 
-    def cache(self, outcome: str) -> None:
+    def cache(self, outcome: str, times: int = 1) -> None:
         pass
 
     def feed_read(self, at_elapsed_seconds: float) -> None:

@@ -18,7 +18,7 @@ def check_key(text: str, need: Need, services: Services) -> Decision:
     decision = examine(text, need, services)
     if not decision:
         return decision
-    remember_use(decision, services)
+    _remember_use(decision, services)
     return _within_limits(decision, services)
 
 
@@ -55,8 +55,7 @@ def _decide_on(presented: PresentedKey, stored: StoredKey | None, need: Need, se
         raise Unavailable(f"pepper version {error.args[0]} is not in Vault") from error
 
 
-def remember_use(decision: Decision, services: Services) -> None:
-    """Of a key that was VALID, for its owner to see; best effort."""
+def _remember_use(decision: Decision, services: Services) -> None:
     stored, generation = decision.stored, decision.generation
     if stored is not None and generation is not None:
         is_retiring = generation.state == "retiring"

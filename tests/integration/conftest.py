@@ -13,10 +13,13 @@ from rotating import OTHERS, ROTATOR, Rotations
 
 from keyrail.dev.openbao import OpenBao
 
+LONGEST = ("test_local_aws", "test_terraform_aws", "test_function_container", "test_lambda_zips", "test_google_source")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The canary looks for what all others were shown, so it comes last."""
-    items.sort(key=lambda item: item.path.name == "test_canary.py")
+    """What takes minutes comes first, so that no process of the tests is left with it at the end. The canary looks for
+    what all others were shown, so it comes last."""
+    items.sort(key=lambda item: (item.path.name == "test_canary.py", item.path.stem not in LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -47,12 +47,9 @@ class Asking:
 
     def ask(self, key: str, caller: str | None, ip: str = "192.0.2.7", **more: Any) -> str:
         """The code."""
-        outcome, reply = self.answers.ask(self._head(caller, ip), repr((key, more)).encode(), self._parse(key, more))
-        if outcome.error is not None:
-            assert reply is None
-            return str(outcome.error.code)
-        assert reply == f"for {outcome.code}"
-        return outcome.code
+        told = self.answers.ask(self._head(caller, ip), repr((key, more)).encode(), self._parse(key, more))
+        assert told.reply == ("for VALID" if told.outcome.code == "VALID" else None)
+        return told.outcome.code
 
     def ask_anew(self, key: str, caller: str | None, ip: str = "192.0.2.7", **more: Any) -> str:
         return self._head(caller, ip).ask(JUDGING, self._parse(key, more), self.services).code
@@ -114,7 +111,9 @@ def test_uses_and_look_ups_are_counted_as_ever(
     monkeypatch.setattr(
         asking.services.usage, "used", lambda key_id, n, *_, **__: counted.append(("use", key_id, str(n)))
     )
-    monkeypatch.setattr(asking.services.metrics, "cache", lambda outcome: counted.append(("look", outcome)))
+    monkeypatch.setattr(
+        asking.services.metrics, "cache", lambda outcome, times=1: counted.extend([("look", outcome)] * times)
+    )
     monkeypatch.setattr(asking.services.metrics, "request", lambda name, code, _: counted.append(("call", name, code)))
     asking.ask(key.key, caller.key)  # found anew, and kept
     anew, found = sorted(counted), asking.found
@@ -246,8 +245,7 @@ def test_a_change_that_comes_while_it_is_asked_is_not_outlived(asking: Asking, k
         return parse()
 
     head = asking._head(caller.key, "192.0.2.7")
-    outcome, _ = asking.answers.ask(head, b"asked", meanwhile)
-    assert outcome.code == "VALID"
+    assert asking.answers.ask(head, b"asked", meanwhile).outcome.code == "VALID"
     before = asking.found
     asking.answers.ask(asking._head(caller.key, "192.0.2.7"), b"asked", parse)
     assert asking.found == before + 1
@@ -268,9 +266,9 @@ def test_a_call_that_nobody_waits_for_any_more_is_refused(
     assert asking.again(key.key, caller.key)
     late = asking._head(caller.key, "192.0.2.7")
     late._ends_at = time.monotonic() - 1
-    outcome, _ = asking.answers.ask(late, repr((key.key, {})).encode(), asking._parse(key.key, {}))
-    assert outcome.error is not None
-    assert outcome.error.kind == "RESOURCE_EXHAUSTED"
+    error = asking.answers.ask(late, repr((key.key, {})).encode(), asking._parse(key.key, {})).outcome.error
+    assert error is not None
+    assert error.kind == "RESOURCE_EXHAUSTED"
 
 
 def test_what_is_in_use_is_still_read_anew_in_time(

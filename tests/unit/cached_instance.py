@@ -77,8 +77,8 @@ class Counted(NoMetrics):
     outcomes: list[str] = field(default_factory=list)
     feed_read_at: list[float] = field(default_factory=list)
 
-    def cache(self, outcome: str) -> None:
-        self.outcomes.append(outcome)
+    def cache(self, outcome: str, times: int = 1) -> None:
+        self.outcomes += [outcome] * times
 
     def feed_read(self, at_elapsed_seconds: float) -> None:
         self.feed_read_at.append(at_elapsed_seconds)

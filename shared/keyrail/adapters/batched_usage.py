@@ -49,9 +49,13 @@ class BatchedUsageLog:
 
     def used(self, key_id: str, generation: int, at: datetime, *, is_retiring: bool) -> None:
         with self._lock:
-            self._waiting.setdefault(key_id, {})[generation] = at
+            waiting = self._waiting.get(key_id)
             if is_retiring:
                 self._retiring.add(key_id)
+            if waiting is not None:  # almost always
+                waiting[generation] = at
+                return
+            self._waiting[key_id] = {generation: at}
             if len(self._waiting) > MAX_KEYS:
                 self._take(next(iter(self._waiting)))
             if self._writer is None or not self._writer.is_alive():

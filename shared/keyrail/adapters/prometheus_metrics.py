@@ -49,9 +49,9 @@ class PrometheusMetrics:
             self._requests[operation, code] += 1
             self._latency[operation,].observe(seconds)
 
-    def cache(self, outcome: str) -> None:
+    def cache(self, outcome: str, times: int = 1) -> None:
         with self._lock:
-            self._lookups[outcome,] += 1
+            self._lookups[outcome,] += times
 
     def feed_read(self, at_elapsed_seconds: float) -> None:
         self._feed_read_at = at_elapsed_seconds

@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from keyrail.domain.decisions import Code, Decision
@@ -47,6 +47,13 @@ class GatewayAnswer:
     body: bytes = b""
 
 
+class Identity(NamedTuple):
+    """Who passes: headers for the service behind the gateway, and for the client."""
+
+    upstream: dict[str, str]
+    downstream: dict[str, str]
+
+
 def asked(headers: Mapping[str, str], ip: str | None, configured: Mapping[str, str]) -> Questions:
     """`headers` in lower case. A setting that is there but empty is wrong too: what it should have asked for is lost.
     Raises: InvalidArgument where the gateway's configuration is wrong."""
@@ -70,12 +77,21 @@ def answer_to(
     decision: Decision = judged.decisions[0]
     if not decision:
         return _refused(_error(decision), correlation_id)
+    return passed(identity_of(decision), headers, remove_key=remove_key)
+
+
+def identity_of(decision: Decision) -> Identity:
+    """Of a yes."""
+    return Identity(_identity(decision), retirement_headers(*decision.retirement()))
+
+
+def passed(identity: Identity, headers: Iterable[str], *, remove_key: bool) -> GatewayAnswer:
+    """`headers` as for answer_to."""
     names = list(headers)
-    identity = _identity(decision)
-    removed = [name for name in names if _IDENTITY.match(name) and name.lower() not in identity]
+    removed = [name for name in names if _IDENTITY.match(name) and name.lower() not in identity.upstream]
     if remove_key:
         removed += [name for name in names if name.lower().replace("_", "-") in KEY_HEADERS]
-    return GatewayAnswer(200, identity, tuple(removed), retirement_headers(*decision.retirement()))
+    return GatewayAnswer(200, identity.upstream, tuple(removed), identity.downstream)
 
 
 def _refused(error: KeyrailError, correlation_id: str) -> GatewayAnswer:

@@ -18,38 +18,53 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from keyrail import tracing
 from keyrail.domain.decisions import Decision
 from keyrail.judging import Judged, noted_of
 from keyrail.ports import Holding, Services
-from keyrail.triggers.dispatch import Outcome, tell_again
+from keyrail.triggers.dispatch import Outcome, facts_of, tell_again
 from keyrail.triggers.grpc_calls import Head
+from keyrail.triggers.grpc_errors import Metadata
 from keyrail.triggers.questions import JUDGING
-from keyrail.validation import remember_use
 
 T = TypeVar("T")
 MOST = 20_000  # about 1 KB each
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
+class Told(NamedTuple, Generic[T]):
+    """`reply` is None where the outcome is no yes."""
+
+    outcome: Outcome
+    reply: T | None
+    metadata: Metadata
+
+
+class _Use(NamedTuple):
+    key_id: str
+    generation: int
+    is_retiring: bool
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer(Generic[T]):
-    """`decisions`: on the key that was asked about, and on the caller's where it has one. Good from `since`, as a clock
-    may be set back, to before `until`."""
+    """Made so that telling it again takes little. `metadata` is without the correlation id. Good from `since`, as a
+    clock may be set back, to before `until`."""
 
     outcome: Outcome
     reply: T
-    actor: str
-    decisions: list[Decision]
+    metadata: Metadata
+    facts: dict[str, Any]
+    uses: list[_Use]
     holding: Holding
     since: datetime
     until: datetime
 
 
 class Answers(Generic[T]):
-    """Each with a trigger's own form of it."""
+    """`reply_of` makes a trigger's own form of a yes."""
 
     def __init__(self, services: Services, reply_of: Callable[[Judged], T]) -> None:
         self._services, self._reply_of = services, reply_of
@@ -57,56 +72,66 @@ class Answers(Generic[T]):
         self._known: dict[bytes, _Answer[T]] = {}
         self._lock = threading.Lock()  # of those who keep
 
-    def ask(
-        self, head: Head, asked: bytes, parse: Callable[[], Any], *, replies_with_errors: bool = False
-    ) -> tuple[Outcome, T | None]:
-        """`asked`: all that is asked, in any form. The reply is None where there is an error."""
+    def ask(self, head: Head, asked: bytes, parse: Callable[[], Any], *, replies_with_errors: bool = False) -> Told[T]:
+        """`asked`: all that is asked, in any form."""
         began_at, services = time.perf_counter(), self._services
         name = self._name(asked, head.caller())
         known = None if tracing.tracer is not None or head.is_late() else self._find(name)
         if known is not None:
-            notes = noted_of(known.decisions[0])
-            tell_again(JUDGING, known.outcome, known.actor, notes, head.correlation_id, began_at, services)
-            return known.outcome, known.reply
+            tell_again(known.facts, head.correlation_id, began_at, services)
+            return Told(known.outcome, known.reply, (("x-correlation-id", head.correlation_id), *known.metadata))
         changes = services.lookup.changes()
         outcome = head.ask(JUDGING, parse, services, replies_with_errors=replies_with_errors)
-        if outcome.error is not None:
-            return outcome, None
+        metadata = head.metadata(outcome)
+        if outcome.error is not None or outcome.reply.is_batch or not outcome.reply.valid:
+            return Told(outcome, None, metadata)
         reply = self._reply_of(outcome.reply)
-        actor = _actor(outcome, head)
-        if actor is not None and outcome.reply.valid:
-            self._keep(name, outcome, reply, actor, changes)
-        return outcome, reply
+        self._keep(name, Told(outcome, reply, metadata), head, changes)
+        return Told(outcome, reply, metadata)
 
     def _name(self, asked: bytes, caller: str) -> bytes:
         data = b"%d:%b" % (len(asked), asked) + caller.encode(errors="surrogatepass")
         return hashlib.blake2b(data, key=self._secret, digest_size=32).digest()
 
     def _find(self, name: bytes) -> _Answer[T] | None:
-        known = self._known.get(name)
-        if known is None or not known.since <= self._services.clock.now() < known.until:
+        known, services = self._known.get(name), self._services
+        if known is None:
             return None
-        if not self._services.lookup.still_holds(known.holding):
+        now = services.clock.now()
+        if not known.since <= now < known.until or not services.lookup.still_holds(known.holding):
             return None
-        for decision in known.decisions:
-            remember_use(decision, self._services)
+        for use in known.uses:
+            services.usage.used(use.key_id, use.generation, now, is_retiring=use.is_retiring)
         return known
 
-    def _keep(self, name: bytes, outcome: Outcome, reply: T, actor: str, changes: int) -> None:
+    def _keep(self, name: bytes, told: Told[T], head: Head, changes: int) -> None:
         """`changes` of what is held, from before it was asked: what was read meanwhile may be newer than the answer."""
-        decisions: list[Decision] = [*outcome.reply.decisions, *filter(None, (outcome.caller_decision,))]
-        records = [decision.stored.record for decision in decisions if decision.stored is not None]
-        if len(records) < len(decisions) or any(record.rate or record.quota for record in records):
+        outcome, actor = told.outcome, _actor(told.outcome, head)
+        decisions = [*outcome.reply.decisions, *filter(None, (outcome.caller_decision,))]
+        uses = [use for use in map(_use, decisions) if use is not None]
+        if actor is None or told.reply is None or len(uses) < len(decisions):
             return
-        holding = self._services.lookup.holding([record.key_id for record in records], changes)
+        holding = self._services.lookup.holding([use.key_id for use in uses], changes)
         if holding is None:
             return
         until = min(filter(None, (decision.ends_at() for decision in decisions)), default=_NEVER)
+        facts = facts_of(JUDGING, outcome, actor, noted_of(decisions[0]))
         now = self._services.clock.now()
+        answer = _Answer(outcome, told.reply, told.metadata[1:], facts, uses, holding, now, until)
         with self._lock:
-            self._known[name] = _Answer(outcome, reply, actor, decisions, holding, now, until)
+            self._known[name] = answer
             if len(self._known) > MOST:
                 del self._known[next(iter(self._known))]
+
+
+def _use(decision: Decision) -> _Use | None:
+    """None where it counts against a limit."""
+    if decision.stored is None or decision.generation is None:
+        return None
+    record, generation = decision.stored.record, decision.generation
+    if record.rate is not None or record.quota is not None:
+        return None
+    return _Use(record.key_id, generation.n, generation.state == "retiring")
 
 
 def _actor(outcome: Outcome, head: Head) -> str | None:

@@ -4,18 +4,21 @@ Envoy is the caller: by its own key in `initial_metadata`, or its client certifi
 itself is refused, the request is refused with 503: that is no fault of its client.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
 from google.rpc import code_pb2
 
 from keyrail.envoy import auth_pb2, core_pb2
+from keyrail.judging import Judged
 from keyrail.triggers import gateway_decision
 from keyrail.triggers.gateway_decision import GatewayAnswer
 from keyrail.triggers.grpc_answers import Answers
 from keyrail.triggers.grpc_api import Handlers
 from keyrail.triggers.grpc_calls import Head, Serving
 
+MOST_SETS = 16  # of names, for one answer: clients of one key are few kinds of program
 SERVICE = "envoy.service.auth.v3.Authorization"
 _OVERWRITE = core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
@@ -29,7 +32,9 @@ def handlers(serving: Serving) -> Handlers:
 class Check:
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
-        self._answers = Answers(serving.services, lambda _: None)
+        self._answers = Answers(
+            serving.services, lambda judged: _Pass(gateway_decision.identity_of(judged.decisions[0]))
+        )
 
     def __call__(self, request: Any, context: grpc.ServicerContext) -> bytes:
         attributes = request.attributes
@@ -37,18 +42,40 @@ class Check:
         remove_key = configured.pop("remove_key", None) == "true"
         ip = attributes.source.address.socket_address.address or None
         head = Head(context, self._serving, f"{SERVICE}/Check", _trace_of(headers))
-        presented = [(name, headers.get(name)) for name in gateway_decision.KEY_HEADERS]
+        presented = [headers.get(name) for name in gateway_decision.KEY_HEADERS]
         asked = repr((presented, ip, configured)).encode()
         parse = lambda: gateway_decision.asked(headers, ip, configured)  # noqa: E731
-        outcome, _ = self._answers.ask(head, asked, parse, replies_with_errors=True)
-        answer = gateway_decision.answer_to(outcome, head.correlation_id, headers, remove_key=remove_key)
-        data: bytes = _response(answer).SerializeToString()
-        return data
+        told = self._answers.ask(head, asked, parse, replies_with_errors=True)
+        if told.reply is None:
+            return _bytes(gateway_decision.answer_to(told.outcome, head.correlation_id))
+        return told.reply.to(headers, remove_key=remove_key)
+
+
+class _Pass:
+    """The response to who passes, made once for each set of headers' names."""
+
+    def __init__(self, judged: Judged) -> None:
+        self._identity = gateway_decision.identity_of(judged.decisions[0])
+        self._made: dict[tuple[bool, tuple[str, ...]], bytes] = {}
+
+    def to(self, headers: Iterable[str], *, remove_key: bool) -> bytes:
+        names = tuple(headers)
+        made = self._made.get((remove_key, names))
+        if made is None:
+            made = _bytes(gateway_decision.passed(self._identity, names, remove_key=remove_key))
+            if len(self._made) < MOST_SETS:
+                self._made[remove_key, names] = made
+        return made
 
 
 def _trace_of(headers: dict[str, str]) -> dict[str, str]:
     """The client's request and this question about it have one correlation id."""
     return {name: headers[name] for name in ("traceparent", "tracestate", "x-correlation-id") if name in headers}
+
+
+def _bytes(answer: GatewayAnswer) -> bytes:
+    data: bytes = _response(answer).SerializeToString()
+    return data
 
 
 def _response(answer: GatewayAnswer) -> Any:

@@ -12,7 +12,7 @@ from keyrail.judging import MAX_BATCH, Judged, Question, Questions, times_told, 
 from keyrail.operations.validate_key import ValidateRequest, questions_of
 from keyrail.triggers.dispatch import Outcome
 from keyrail.triggers.grpc_answers import Answers
-from keyrail.triggers.grpc_calls import Head, Serving, Unary, reply_or_abort
+from keyrail.triggers.grpc_calls import Head, Serving, Unary
 from keyrail.triggers.grpc_errors import abort
 from keyrail.triggers.grpc_messages import decoded, fields_of, put_struct, put_time, unknown_field
 from keyrail.triggers.questions import JUDGING, question_of
@@ -41,9 +41,11 @@ class ValidateOne:
 
     def __call__(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         head = Head(context, self._serving, self._rpc)
-        outcome, reply = self._answers.ask(head, data, lambda: _parsed(data))
-        reply_or_abort(outcome, head, context)
-        return reply or b""
+        told = self._answers.ask(head, data, lambda: _parsed(data))
+        if told.outcome.error is not None:
+            abort(context, told.outcome.error, told.metadata, head.correlation_id)
+        context.set_trailing_metadata(told.metadata)
+        return _encoded(told.outcome.reply) if told.reply is None else told.reply
 
 
 def _parsed(data: bytes) -> Questions:
