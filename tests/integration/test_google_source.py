@@ -119,7 +119,8 @@ def google(openbao: OpenBao, zips: Zips, tmp_path_factory: pytest.TempPathFactor
             (port,) = free_ports(1)
             command = [str(commands / "functions-framework"), "--target=handler", "--host=127.0.0.1", f"--port={port}"]
             command.append(f"--source={zips.dist / name / 'main.py'}")
-            child = Child(name, command, here(given[name], place, account, keys), folder / f"{name}.log")
+            env = here(given[name], place, account, keys) | {"PYTHONDONTWRITEBYTECODE": "1"}  # others read that folder
+            child = Child(name, command, env, folder / f"{name}.log")
             stack.callback(child.stop)
             urls[name] = f"http://127.0.0.1:{port}"
         assert eventually(lambda: all(answers(f"{url}/readyz") for url in urls.values()), START_SECONDS)

@@ -82,7 +82,9 @@ def test_its_tests_pass(modules: Modules, folder: Path, name: str) -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_can_be_planned_with_what_the_page_tells(modules: Modules, name: str) -> None:
     module = modules(f"aws/examples/{name}")
-    (told,) = re.findall(rf"cd infra/terraform/aws/examples/{name}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    page = PAGE.read_text()
+    assert f"infra/terraform/aws/examples/{name}" in page
+    told = "".join(re.findall(rf"cd infra/terraform/aws/examples/{name}\n(.*?)```", page, re.DOTALL))
     for output in re.findall(r"terraform output -\w+ (\w+)", told):
         assert f'output "{output}"' in (module.folder / "main.tf").read_text()
     (module.folder / "planned.tftest.hcl").write_text(PLANNED)

@@ -159,7 +159,7 @@ def test_the_grpc_container(traced: Deployment, receiver: OtlpReceiver) -> None:
         client = Client(channel, traced.admin_key)
         assert client.code_of(client.issue().key) == "VALID"
         container.process.ask_to_stop()
-        container.process._process.wait(30)
+        container.process._process.wait(60)
     names = {span.name for span in servers_of("grpc", receiver)}
     assert names == {"keyrail.v1.KeyService/IssueKey", "keyrail.v1.KeyService/ValidateKey"}
     ours = [span for span in receiver.spans() if span.resource["service.name"] == "grpc"]
