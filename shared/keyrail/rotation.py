@@ -30,7 +30,6 @@ from keyrail.domain.lifecycle import (
     find_generation,
     in_grace,
     is_promoted,
-    is_secrets_managers,
     note_failure,
     promote,
     require_free,
@@ -39,6 +38,7 @@ from keyrail.domain.lifecycle import (
     take_over,
 )
 from keyrail.domain.records import Generation, KeyRecord, StoredKey
+from keyrail.domain.secrets_manager_rotation import is_secrets_managers
 from keyrail.domain.sinks import Sink, parse_sink
 from keyrail.ports import Services
 from keyrail.rotation_ports import Delivered, DueEntry

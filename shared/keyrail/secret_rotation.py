@@ -25,10 +25,9 @@ from keyrail.domain.lifecycle import (
     find_generation,
     is_promoted,
     promote,
-    secrets_manager_rotation_id,
-    stage_for_secrets_manager,
 )
 from keyrail.domain.records import Generation, StoredKey
+from keyrail.domain.secrets_manager_rotation import secrets_manager_rotation_id, stage_for_secrets_manager
 from keyrail.ports import Services
 from keyrail.rotation import (
     ACCEPTED,

@@ -11,8 +11,9 @@ from pydantic import AfterValidator, Field, StringConstraints
 from keyrail.domain.errors import DeliveryFailed, InvalidArgument, NotFound
 from keyrail.domain.fields import Request
 from keyrail.domain.key_format import KEY_ID
-from keyrail.domain.lifecycle import require_rotatable, require_secrets_managers_turn
+from keyrail.domain.lifecycle import require_rotatable
 from keyrail.domain.records import StoredKey
+from keyrail.domain.secrets_manager_rotation import require_secrets_managers_turn
 from keyrail.domain.texts import no_key
 from keyrail.ports import Services
 from keyrail.rotation_ports import CURRENT, PENDING, RotatingSecret, SecretVersion, SecretVersions

@@ -6,8 +6,9 @@ from enum import StrEnum
 from typing import Literal
 
 from keyrail.domain.decisions import is_rotated_out
-from keyrail.domain.lifecycle import find_generation, find_predecessor, is_secrets_managers
+from keyrail.domain.lifecycle import find_generation, find_predecessor
 from keyrail.domain.records import Generation, KeyRecord, StoredKey, is_expired
+from keyrail.domain.secrets_manager_rotation import is_secrets_managers
 
 GRACE_WARNING_SHARE = 0.1  # of the grace is left when its owner is told that the old generation is still in use
 PICK_UP_SHARE = 0.1  # of the grace is what a consumer may take to pick the new key up, before that counts as use

@@ -18,7 +18,6 @@ MAX_PENDING = 8  # with abandoned ones: each runner that is cut off before it wr
 MAX_RETIRED_KEPT = 8  # their keys answer ROTATED_OUT; older ones are forgotten and answer NOT_FOUND
 RETRY_SECONDS, MAX_RETRY_SECONDS = 60, 3600  # between a tick's tries at a rotation that fails
 MAX_JITTER_SECONDS = 3600.0
-_SECRETS_MANAGER = "secretsmanager:"  # begins the id of each rotation that it drives
 MAX_GRACE_SECONDS = 30 * 24 * 3600  # ours; a grace longer than a month is no rotation
 
 
@@ -44,7 +43,7 @@ def require_free(record: KeyRecord, now: datetime, *, is_emergency: bool = False
         return
     if find_generation(record, "pending") is not None:
         if record.rotation.lease_until is not None and record.rotation.lease_until > now:
-            raise _under_way()
+            raise under_way()
     elif in_grace(record, now):
         raise Conflict(
             "The generation before is still in its grace period. Wait for it to end, repeat the last rotation "
@@ -116,7 +115,7 @@ def stage(
     if is_emergency:
         record = abandon_pending(record, now + timedelta(seconds=MAX_GRACE_SECONDS))
     elif find_generation(record, "pending") is not None:
-        raise _under_way()
+        raise under_way()
     require_free(record, now, is_emergency=is_emergency)
     rotation = replace(
         record.rotation,
@@ -125,7 +124,7 @@ def stage(
         staged_grace_seconds=grace_seconds,
         lease_until=lease_until,
     )
-    return _with_pending(replace(record, rotation=rotation), secret, now)
+    return with_pending(replace(record, rotation=rotation), secret, now)
 
 
 def take_over(record: KeyRecord, secret: NewSecret | None, *, lease_until: datetime, now: datetime) -> KeyRecord:
@@ -137,49 +136,10 @@ def take_over(record: KeyRecord, secret: NewSecret | None, *, lease_until: datet
     _require_pending(record)
     require_free(record, now)
     record = replace(record, rotation=replace(record.rotation, lease_until=lease_until))
-    return record if secret is None else _with_pending(record, secret, now)
+    return record if secret is None else with_pending(record, secret, now)
 
 
-def stage_for_secrets_manager(
-    record: KeyRecord, secret: NewSecret, *, rotation_id: str, lease_until: datetime, now: datetime
-) -> KeyRecord:
-    """A rotation that AWS Secrets Manager drives, or another try of it: one more generation is pending.
-
-    What is pending already stays so, since the write of whoever made it may yet arrive. Which of its own rotations
-    goes on is Secrets Manager's to say, so the lease keeps off only others.
-    Raises: Conflict ROTATION_IN_PROGRESS while somebody else's rotation, or a grace period, is running.
-    """
-    require_secrets_managers_turn(record)
-    if not is_secrets_managers(record):
-        require_free(record, now)
-    rotation = replace(
-        record.rotation,
-        rotation_id=rotation_id,
-        step="staged",
-        staged_grace_seconds=record.rotation.grace_seconds,
-        lease_until=lease_until,
-    )
-    return _with_pending(replace(record, rotation=rotation), secret, now)
-
-
-def secrets_manager_rotation_id(token: str) -> str:
-    """It says who drives it: no tick goes on with it."""
-    return f"{_SECRETS_MANAGER}{token}"
-
-
-def is_secrets_managers(record: KeyRecord) -> bool:
-    """There is a rotation in flight, and AWS Secrets Manager drives it."""
-    is_in_flight = find_generation(record, "pending") is not None
-    return is_in_flight and (record.rotation.rotation_id or "").startswith(_SECRETS_MANAGER)
-
-
-def require_secrets_managers_turn(record: KeyRecord) -> None:
-    """Raises: Conflict ROTATION_IN_PROGRESS where a rotation in flight is somebody else's."""
-    if find_generation(record, "pending") is not None and not is_secrets_managers(record):
-        raise _under_way()
-
-
-def _with_pending(record: KeyRecord, secret: NewSecret, now: datetime) -> KeyRecord:
+def with_pending(record: KeyRecord, secret: NewSecret, now: datetime) -> KeyRecord:
     """Beyond MAX_PENDING the oldest is given up: its runner, and as many after it, ended before they wrote the sink."""
     record = tidy(record, now)
     pending = Generation(
@@ -327,5 +287,5 @@ def _require_pending(record: KeyRecord, n: int | None = None) -> None:
         raise Conflict("No rotation is under way; another one has overtaken it.", code="CONCURRENT_CHANGE")
 
 
-def _under_way() -> Conflict:
+def under_way() -> Conflict:
     return Conflict("Another rotation of this key is under way.", code="ROTATION_IN_PROGRESS")

@@ -30,7 +30,8 @@ _PATCH = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-8"?)
 
 class HttpRoute:
     """Something offered at its route, and at `/` for a bare function URL: there the path's fields come in the body, or
-    in the query of a GET. Whoever extends this says what is made of the fields, and of a reply."""
+    in the query of a GET. Whoever extends this says what is made of the fields, and of a reply; none of it is abstract,
+    since ForwardAuth answers by itself and needs neither."""
 
     header_fields: Sequence[tuple[str, str]] = ()
 
