@@ -177,7 +177,7 @@ class KeyLookup(Protocol):
         ...
 
     def still_holds(self, holding: Holding) -> bool:
-        """True where all of it would be answered from memory, the same as then; counted as look-ups of the keys."""
+        """True where all of it would be answered from memory, the same as then. Counts nothing."""
         ...
 
 

@@ -19,11 +19,12 @@ from math import isfinite
 from typing import Any, TextIO
 
 from keyrail.domain.key_format import ANY_SECRET, imported_keys_pattern
-from keyrail.held_lines import HeldLines
+from keyrail.held_lines import HeldLines, Line
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 noted: ContextVar[dict[str, Any] | None] = ContextVar("noted", default=None)
 trace_ids: Callable[[], dict[str, str]] | None = None  # tracing.py sets it, where traces are collected
+_held: HeldLines | None = None
 
 _TRACEPARENT = re.compile(  # W3C Trace Context, section 3.2: neither version ff nor an id of zeros is valid
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -43,7 +44,7 @@ audit_logger = logging.getLogger("keyrail.audit")
 
 def choose_correlation_id(traceparent: str | None, given: str | None) -> str:
     """The trace id of a valid traceparent, else a valid X-Correlation-ID, else a new one of 32 hex characters."""
-    trace = _TRACEPARENT.fullmatch(traceparent or "")
+    trace = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
     if trace is not None:
         return trace[1]
     if given is not None and _CORRELATION_ID.fullmatch(given) and redact(given) == given:
@@ -73,6 +74,30 @@ def log(level: int, kind: str, **facts: Any) -> None:
     """One line; facts that are None are left out."""
     if _logger.isEnabledFor(level):
         _logger.handle(_Line(level, kind, facts))
+
+
+class RepeatedLine:
+    """The line of a request that goes as others before it: encoded, and looked through for secrets, once, but for
+    when it was, under which correlation id and how long it took."""
+
+    def __init__(self, **facts: Any) -> None:
+        told = {name: fact for name, fact in facts.items() if fact is not None}
+        self._end = _one_line({"kind": REQUEST, **told})[1:] + "\n"
+
+    def text(self, at: datetime, chosen: str, seconds: float) -> str:
+        """`chosen` by choose_correlation_id. Empty where no such lines are logged."""
+        if not _logger.isEnabledFor(logging.INFO):
+            return ""
+        when, ms = at.isoformat(timespec="milliseconds"), round(seconds * 1000, 3)
+        return f'{{"at": "{when}", "level": "info", "correlation_id": "{chosen}", "ms": {ms}, {self._end}'
+
+
+def log_soon(line: Line) -> None:
+    """A whole line of a request that went well. If it is made when it is written, that is once, whatever comes."""
+    if _held is not None:
+        _held.add(line)
+    else:
+        _write(line if isinstance(line, str) else line())
 
 
 class _Line(logging.LogRecord):
@@ -185,14 +210,13 @@ def _where_it_happened(record: logging.LogRecord) -> str:
     return f"{kind.__name__ if kind else '?'} at " + " < ".join(reversed(frames))
 
 
-class _LineHandler(logging.Handler):
+class LineHandler(logging.Handler):
     """Each line is one system call, which the kernel keeps apart from others'; so no thread waits for a lock that
     another one holds while it writes. A stream without a file below it is written to as it is."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self.held: HeldLines | None = None
         try:
             self._file: int | None = stream.fileno()
         except OSError:
@@ -210,15 +234,15 @@ class _LineHandler(logging.Handler):
 
     def _put(self, record: logging.LogRecord, line: str) -> None:
         """Of what is held nothing is overtaken."""
-        if self.held is None:
-            self._write(line)
+        if _held is None:
+            self.write(line)
         elif record.levelno == logging.INFO and record.msg == REQUEST:
-            self.held.add(line)
+            _held.add(line)
         else:
-            self.held.flush()
-            self._write(line)
+            _held.flush()
+            self.write(line)
 
-    def _write(self, line: str) -> None:
+    def write(self, line: str) -> None:
         if self._file is None:
             self._stream.write(line)
             return
@@ -238,17 +262,22 @@ def redact_imported_keys(prefixes: tuple[str, ...]) -> None:
 def hold_request_lines() -> None:
     """From now on, in this process, lines of requests that went well are written together, HELD_SECONDS later at most.
     Audit lines, warnings and errors never wait. For a process that ends by itself, not for one that is frozen."""
+    global _held
+    _held = HeldLines(_write)
+    atexit.register(_held.flush)
+
+
+def _write(text: str) -> None:
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, _LineHandler):
-            handler.held = HeldLines(handler._write)
-            atexit.register(handler.held.flush)
+        if isinstance(handler, LineHandler):
+            handler.write(text)
 
 
 def configure_logging(level: str = "INFO", imported_prefixes: tuple[str, ...] = ()) -> None:
     """Every logger of the process writes through our formatter to standard output. May be called again."""
     redact_imported_keys(imported_prefixes)
     sys.stdout.flush()
-    handler = _LineHandler(sys.stdout)
+    handler = LineHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -18,7 +18,7 @@ from process_output import Output
 from keyrail import bootstrap
 from keyrail.dev.functions import find_functions, function_of_operation
 from keyrail.settings import load_settings
-from keyrail.telemetry import JsonFormatter, audit_logger, configure_logging
+from keyrail.telemetry import JsonFormatter, LineHandler, audit_logger, configure_logging
 
 THROUGH_LAMBDA_TOO = {  # test files whose every test is also driven through each of Lambda's callers
     "test_caller_outcomes",
@@ -82,7 +82,7 @@ def output(capsys: pytest.CaptureFixture[str]) -> Iterator[Output]:
     handlers, levels = root.handlers[:], [logger.level for logger in loggers]
     configure_logging()
     log = io.StringIO()  # capsys has another stream for each phase of a test
-    root.handlers[0] = logging.StreamHandler(log)
+    root.handlers[0] = LineHandler(log)
     root.handlers[0].setFormatter(JsonFormatter())
     yield Output(log, capsys)
     root.handlers[:] = handlers

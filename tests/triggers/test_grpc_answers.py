@@ -1,6 +1,7 @@
 """triggers/grpc_answers.py: an answer is given again only while all that it stands on is as it was."""
 
 import gc
+import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -97,10 +98,28 @@ def test_what_was_asked_before_is_not_found_anew(asking: Asking, key: Issued, ca
 
 def test_it_is_told_as_ever(asking: Asking, key: Issued, caller: Issued, output: Output) -> None:
     assert asking.again(key.key, caller.key)
-    first, second = [line for line in output.lines("request") if line.get("operation") == "validate_key"][-2:]
-    assert first.pop("correlation_id") != second.pop("correlation_id")
-    assert {**first, "at": "", "ms": 0} == {**second, "at": "", "ms": 0}
-    assert (second["actor"], second["key_id"], second["code"]) == (caller.key_id, key.key_id, "VALID")
+    output.clear()
+    asking.ask_anew(key.key, caller.key)
+    asking.ask(key.key, caller.key)
+    anew, again = output.lines("request")
+    assert anew.pop("correlation_id") != again.pop("correlation_id")
+    assert datetime.fromisoformat(again.pop("at")).utcoffset() == timedelta(0)
+    assert again.pop("ms") >= 0
+    del anew["at"], anew["ms"]
+    assert anew == again
+    assert (again["actor"], again["key_id"], again["code"]) == (caller.key_id, key.key_id, "VALID")
+
+
+def test_where_requests_are_not_logged_it_is_only_counted(
+    asking: Asking, key: Issued, caller: Issued, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asking.again(key.key, caller.key)
+    output.clear()
+    logging.getLogger("keyrail").setLevel(logging.WARNING)
+    counted: list[str] = []
+    monkeypatch.setattr(asking.services.metrics, "request", lambda name, *_: counted.append(name))
+    asking.ask(key.key, caller.key)
+    assert (counted, output.text) == (["validate_key"], "")
 
 
 def test_uses_and_look_ups_are_counted_as_ever(
@@ -260,15 +279,15 @@ def test_where_traces_are_collected_each_is_found_anew(
     assert asking.ask(key.key, caller.key) == "UNAVAILABLE"
 
 
-def test_a_call_that_nobody_waits_for_any_more_is_refused(
-    asking: Asking, key: Issued, caller: Issued, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_found_anew_for_a_call_that_nobody_waits_for_any_more(
+    asking: Asking, key: Issued, caller: Issued
 ) -> None:
-    assert asking.again(key.key, caller.key)
     late = asking._head(caller.key, "192.0.2.7")
     late._ends_at = time.monotonic() - 1
     error = asking.answers.ask(late, repr((key.key, {})).encode(), asking._parse(key.key, {})).outcome.error
     assert error is not None
     assert error.kind == "RESOURCE_EXHAUSTED"
+    assert asking.found == 0
 
 
 def test_what_is_in_use_is_still_read_anew_in_time(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,26 @@ def test_lines_come_without_anybody_asking_and_many_at_once() -> None:
     held.add("later\n")
     _until(101, written)
     assert written[-1] == "later\n"
+
+
+def test_a_line_may_be_made_when_it_is_written() -> None:
+    written: list[str] = []
+    made: list[int] = []
+    held = HeldLines(written.append)
+
+    def line(n: int) -> str:
+        made.append(n)
+        if n == 1:
+            held.add("said while it was made\n")
+            held.flush()
+        return f"{n}\n"
+
+    held.add("0\n")
+    held.add(partial(line, 1))
+    held.add(partial(line, 2))
+    _until(4, written)
+    assert "".join(written) == "said while it was made\n0\n1\n2\n"
+    assert made == [1, 2]
 
 
 def test_no_line_of_many_threads_is_lost_or_told_twice() -> None:

@@ -12,7 +12,7 @@ from builders import KEY_ID, NOW, key_text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyrail.telemetry import JsonFormatter, configure_logging, correlation_id, log, note, noted
+from keyrail.telemetry import JsonFormatter, RepeatedLine, configure_logging, correlation_id, log, note, noted
 
 KEY = key_text(62**31)
 SECRET = KEY[-38:-6]
@@ -220,3 +220,16 @@ class TestNotes:
     def test_outside_a_request_are_dropped(self) -> None:
         note(key_id=KEY_ID)
         assert noted.get() is None
+
+
+class TestRepeatedLine:
+    @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
+    def test_says_what_a_line_of_its_own_would_say(self, secret: str, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, "keyrail")
+        facts = {"operation": "validate_key", "code": "VALID", "actor": KEY_ID, "detail": None, "name": f"é {secret}"}
+        whole = line_of("request", facts=facts | {"ms": 0.25})
+        repeated = parsed(RepeatedLine(**facts).text(NOW, "0af7651916cd43dd", 0.00025).removesuffix("\n"))
+        assert datetime.fromisoformat(repeated.pop("at")) == NOW
+        assert repeated.pop("correlation_id") == "0af7651916cd43dd"
+        assert repeated | {"level": "", "at": ""} == whole | {"level": "", "at": ""}
+        assert secret not in str(repeated)

@@ -109,7 +109,6 @@ class CachedLookup:
             entry = self._entries.get(name)
             if entry is None or entry is not known or now >= entry.refresh_at:
                 return False
-        self._metrics.cache("hit", len(holding) - len(_DOCUMENTS))
         return True
 
     def _value(self, name: str, ttl_seconds: float, load: Callable[[], T], *, anew: bool = False) -> tuple[T, bool]:

@@ -78,19 +78,10 @@ def _dispatched(operation: Route, call: Call, services: Services) -> Outcome:
         correlation_id.reset(token)
 
 
-def facts_of(operation: Route, told: Outcome, actor: str, notes: dict[str, Any]) -> dict[str, Any]:
-    """What dispatch writes of a yes, in its order; `ms` is for tell_again to fill in."""
-    return {"operation": operation.name, "code": told.code, "ms": 0.0, "actor": actor, **notes}
-
-
-def tell_again(facts: dict[str, Any], chosen: str, began_at: float, services: Services) -> None:
-    """Writes what dispatch wrote of an outcome, for one that is given again under the correlation id `chosen`.
-    `began_at` by time.perf_counter."""
-    seconds = time.perf_counter() - began_at
-    services.metrics.request(facts["operation"], facts["code"], seconds)
-    token = correlation_id.set(chosen)
-    log(logging.INFO, REQUEST, **{**facts, "ms": round(seconds * 1000, 3)})
-    correlation_id.reset(token)
+def facts_of(operation: Route, told: Outcome, actor: str | None, notes: dict[str, Any]) -> dict[str, Any]:
+    """What the line of a request says, beside when and for how long."""
+    detail = (told.error.detail or None) if told.error else None
+    return {"operation": operation.name, "code": told.code, "actor": actor, "detail": detail, **notes}
 
 
 def _outcome(operation: Route, call: Call, services: Services, facts: "_Facts") -> Outcome:
@@ -140,17 +131,8 @@ def _is_token(credential: str, services: Services) -> bool:
 
 
 def _write_line(operation: Route, outcome: Outcome, facts: _Facts, seconds: float, services: Services) -> None:
-    error = outcome.error
-    log(
-        logging.ERROR if outcome.is_our_fault else logging.INFO,
-        REQUEST,
-        operation=operation.name,
-        code=outcome.code,
-        ms=round(seconds * 1000, 3),
-        actor=facts.actor,
-        detail=(error.detail or None) if error else None,
-        **facts.noted,
-    )
+    error, level = outcome.error, logging.ERROR if outcome.is_our_fault else logging.INFO
+    log(level, REQUEST, ms=round(seconds * 1000, 3), **facts_of(operation, outcome, facts.actor, facts.noted))
     if error is not None and _is_denial(error):
         told = {name: facts.noted[name] for name in _TOLD_OF_A_DENIAL if name in facts.noted}
         services.audit.write("access.denied", operation=operation.name, code=error.code, actor=facts.actor, **told)

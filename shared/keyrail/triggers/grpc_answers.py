@@ -8,7 +8,8 @@ no longer at hand. An answer is given again only while
 - no date in it has come: an end of a key, or of a grace;
 - it is a yes, by and of keys without limits, which count.
 
-It is told as ever: log, metrics, use of the keys. What was asked is remembered as a keyed hash: no key lies here.
+It is told as ever (log, metrics, use of the keys), but in a moment, many at once, which takes less. What
+was asked is remembered as a keyed hash: no key lies here.
 """
 
 import hashlib
@@ -18,13 +19,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from keyrail import tracing
 from keyrail.domain.decisions import Decision
 from keyrail.judging import Judged, noted_of
 from keyrail.ports import Holding, Services
-from keyrail.triggers.dispatch import Outcome, facts_of, tell_again
+from keyrail.telemetry import RepeatedLine, log_soon
+from keyrail.triggers.dispatch import Outcome, facts_of
 from keyrail.triggers.grpc_calls import Head
 from keyrail.triggers.grpc_errors import Metadata
 from keyrail.triggers.questions import JUDGING
@@ -56,7 +59,7 @@ class _Answer(Generic[T]):
     outcome: Outcome
     reply: T
     metadata: Metadata
-    facts: dict[str, Any]
+    line: RepeatedLine
     uses: list[_Use]
     holding: Holding
     since: datetime
@@ -75,10 +78,10 @@ class Answers(Generic[T]):
     def ask(self, head: Head, asked: bytes, parse: Callable[[], Any], *, replies_with_errors: bool = False) -> Told[T]:
         """`asked`: all that is asked, in any form."""
         began_at, services = time.perf_counter(), self._services
-        name = self._name(asked, head.caller())
-        known = None if tracing.tracer is not None or head.is_late() else self._find(name)
-        if known is not None:
-            tell_again(known.facts, head.correlation_id, began_at, services)
+        name, now = self._name(asked, head.caller()), services.clock.now()
+        known = self._known.get(name) if tracing.tracer is None else None
+        if known is not None and known.since <= now < known.until and services.lookup.still_holds(known.holding):
+            log_soon(partial(self._tell, known, head.correlation_id, now, time.perf_counter() - began_at))
             return Told(known.outcome, known.reply, (("x-correlation-id", head.correlation_id), *known.metadata))
         changes = services.lookup.changes()
         outcome = head.ask(JUDGING, parse, services, replies_with_errors=replies_with_errors)
@@ -93,16 +96,14 @@ class Answers(Generic[T]):
         data = b"%d:%b" % (len(asked), asked) + caller.encode(errors="surrogatepass")
         return hashlib.blake2b(data, key=self._secret, digest_size=32).digest()
 
-    def _find(self, name: bytes) -> _Answer[T] | None:
-        known, services = self._known.get(name), self._services
-        if known is None:
-            return None
-        now = services.clock.now()
-        if not known.since <= now < known.until or not services.lookup.still_holds(known.holding):
-            return None
+    def _tell(self, known: _Answer[T], chosen: str, at: datetime, seconds: float) -> str:
+        """Counts what was given again under the correlation id `chosen`, and gives its line."""
+        services = self._services
         for use in known.uses:
-            services.usage.used(use.key_id, use.generation, now, is_retiring=use.is_retiring)
-        return known
+            services.usage.used(use.key_id, use.generation, at, is_retiring=use.is_retiring)
+        services.metrics.cache("hit", len(known.uses))
+        services.metrics.request(JUDGING.name, known.outcome.code, seconds)
+        return known.line.text(at, chosen, seconds)
 
     def _keep(self, name: bytes, told: Told[T], head: Head, changes: int) -> None:
         """`changes` of what is held, from before it was asked: what was read meanwhile may be newer than the answer."""
@@ -115,9 +116,9 @@ class Answers(Generic[T]):
         if holding is None:
             return
         until = min(filter(None, (decision.ends_at() for decision in decisions)), default=_NEVER)
-        facts = facts_of(JUDGING, outcome, actor, noted_of(decisions[0]))
+        line = RepeatedLine(**facts_of(JUDGING, outcome, actor, noted_of(decisions[0])))
         now = self._services.clock.now()
-        answer = _Answer(outcome, told.reply, told.metadata[1:], facts, uses, holding, now, until)
+        answer = _Answer(outcome, told.reply, told.metadata[1:], line, uses, holding, now, until)
         with self._lock:
             self._known[name] = answer
             if len(self._known) > MOST:

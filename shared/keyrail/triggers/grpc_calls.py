@@ -64,13 +64,13 @@ class Serving:
 class Head:
     """What a call says about itself, beside its message. `rpc` is its service and method, with a slash between."""
 
-    __slots__ = ("_carrier", "_ends_at", "_metadata", "_rpc", "correlation_id", "ip", "principal")
+    __slots__ = ("_carrier", "_context", "_ends_at", "_metadata", "_rpc", "correlation_id", "ip", "principal")
 
     def __init__(
         self, context: grpc.ServicerContext, serving: Serving, rpc: str, before: Mapping[str, str] = {}
     ) -> None:
         """`before`: metadata that the call does not have itself."""
-        self._rpc = rpc
+        self._context, self._rpc = context, rpc
         self._metadata: dict[str, str] = {}
         for name, value in context.invocation_metadata():
             if name in _OURS:
@@ -81,22 +81,20 @@ class Head:
         self.correlation_id = choose_correlation_id(header("traceparent"), header("x-correlation-id"))
         self.ip = _ip(context.peer())
         self.principal = serving.principal_of(context)
-        self._ends_at = _arrived.at + serving.limits.seconds
-        left = context.time_remaining()
-        if left is not None:
-            self._ends_at = min(self._ends_at, time.monotonic() + left)
+        self._ends_at: float = _arrived.at + serving.limits.seconds
 
     def caller(self) -> str:
         """All that says who calls."""
         return repr((self._metadata.get("authorization"), self._metadata.get("x-api-key"), self.ip, self.principal))
 
-    def is_late(self) -> bool:
-        """The call waited for so long that nobody waits for it any more."""
-        return bool(time.monotonic() > self._ends_at)
+    def _until(self) -> float:
+        """When nobody waits for the call any more, by time.monotonic."""
+        left = self._context.time_remaining()
+        return self._ends_at if left is None else min(self._ends_at, time.monotonic() + left)
 
     def credential(self) -> str | None:
         """Raises: RateLimited where it is late."""
-        if self.is_late():
+        if time.monotonic() > self._until():
             raise RateLimited("Too many calls at once; nothing was done. Try again shortly.", retry_after_seconds=1)
         return credential_of(self._metadata.get)
 
@@ -123,7 +121,7 @@ class Head:
         call = Call(self.correlation_id, self.credential, self.ip, parse, self.principal)
         if operation.name not in _READING:
             return dispatch(operation, call, services)
-        with reading_until(self._ends_at):
+        with reading_until(self._until()):
             return dispatch(operation, call, services)
 
     def restart(self, seconds: float) -> None:
