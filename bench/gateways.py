@@ -94,6 +94,7 @@ def _service(folder: Path) -> Iterator[int]:
     command = [debian("nginx"), "-p", str(folder), "-c", str(config)]
     process = Child("service", command, {"HOME": str(folder)}, folder / "service.log")
     try:
+        machine.pin_to_the_measured_core(process.pid)
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/"), process)
         yield port
     finally:
