@@ -57,7 +57,7 @@ class _Starts:
             self._first_answer(function)
             self.wall_ms.append((time.perf_counter() - started) * 1000)
             pid = function.process.pid
-            self.cpu_ms.append(machine.cpu_seconds(pid, *machine.workers_of(pid)) * 1000)
+            self.cpu_ms.append(machine.cpu_seconds(pid, *machine.children_of(pid)) * 1000)
         finally:
             function.process.stop()
 

@@ -56,6 +56,33 @@ def on_all_cores(*pids: int) -> Iterator[None]:
         _let_run_on(_OTHER_CORES, pids)
 
 
+@contextlib.contextmanager
+def ahead_of_others() -> Iterator[bool]:
+    """Meanwhile this process, and all that it has started, run before whatever else the machine does, as on a machine
+    of their own (SCHED_RR): else a neighbour that takes a core for 4 ms each second is all of a p99. False where we
+    are not root, and nothing is changed. For half a load: the kernel stops such processes once they have used 950 ms
+    of a second."""
+    everyone = [os.getpid(), *_descendants(os.getpid())] if os.geteuid() == 0 else []
+    try:
+        _schedule(everyone, os.SCHED_RR, 1)
+        yield bool(everyone)
+    finally:
+        _schedule(everyone, os.SCHED_OTHER, 0)
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for child in children_of(pid):
+        yield child
+        yield from _descendants(child)
+
+
+def _schedule(pids: list[int], policy: int, priority: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended since it was listed
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
+
+
 def _let_run_on(cores: set[int], pids: tuple[int, ...]) -> None:
     for pid in pids:
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -73,9 +100,10 @@ def resident_mb(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-def workers_of(pid: int) -> list[int]:
-    """The processes that gunicorn's master has forked."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def children_of(pid: int) -> list[int]:
+    """Of a gunicorn's master: its workers."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")  # of each thread
+    return [int(child) for each in lists for child in each.read_text().split()]
 
 
 def _lines(path: str) -> list[str]:

@@ -128,7 +128,7 @@ class Server:
         self.port = function.port
         self.pid = function.process.pid
         self.log = function.process.log
-        (self.worker,) = machine.workers_of(self.pid)
+        (self.worker,) = machine.children_of(self.pid)
 
 
 @contextlib.contextmanager
