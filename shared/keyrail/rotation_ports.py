@@ -117,10 +117,11 @@ class DueIndex(Protocol):
 
 
 class UsageLog(Protocol):
-    """When each generation was used last: best effort, written in batches, never on the way of a validation."""
+    """When each generation was used last: best effort, written in batches, and where there is a background never
+    on the way of a validation."""
 
     def used(self, key_id: str, generation: int, at: datetime, *, is_retiring: bool) -> None:
-        """Remembers; returns at once and raises nothing."""
+        """Remembers; raises nothing, and where there is a background returns at once."""
         ...
 
     def last_used(self, key_id: str) -> dict[int, datetime]:
