@@ -163,7 +163,7 @@ def _vault_stores(settings: Settings, metrics: Metrics, clock: Clock) -> _Stores
         feed=VaultChangeFeed(session),
         delivery=_delivery(settings, delivery_session),
         due=VaultDueIndex(session),
-        usage=VaultUsageLog(session, clock.elapsed_seconds),
+        usage=VaultUsageLog(session, clock.elapsed_seconds, background=settings.has_background()),
         outbox=VaultEventOutbox(session),
         configs=VaultConfigStore(config_session),
         rotators={"database": VaultStaticRole(database_session)},
@@ -257,7 +257,7 @@ def _cache_bounds(settings: Settings) -> CacheBounds:
         max_stale_seconds=settings.max_stale_seconds,
         ttl_seconds=settings.cache_ttl_seconds,
         max_keys=settings.cache_max_keys,
-        background=settings.feed_poll == "background",
+        background=settings.has_background(),
     )
 
 

@@ -43,7 +43,7 @@ def without_vault(settings: Settings, metrics: Metrics, clock: Clock) -> dict[st
         **in_dynamodb(table),
         "peppers": _peppers(settings, documents),
         "roles": DynamoRoleSource(documents),
-        "usage": DynamoUsageLog(documents, clock.elapsed_seconds),
+        "usage": DynamoUsageLog(documents, clock.elapsed_seconds, background=settings.has_background()),
         "outbox": DynamoEventOutbox(table),
         "configs": NoConfigStore(),
         "rotators": {},

@@ -83,17 +83,20 @@ class SecretVersions(Protocol):
         ...
 
 
+DueKind = Literal["key", "config", "sweep"]
+
+
 @dataclass(frozen=True, slots=True)
 class DueEntry:
-    """A hint that something is to be looked at from `at` on, a whole second. `subject` is a key id, or a config's
-    `tenant/name`."""
+    """A hint that something is to be looked at from `at` on, a whole second. `subject` is a key id, a config's
+    `tenant/name`, or where a sweep stopped (sweeping.py)."""
 
     at: datetime
-    kind: Literal["key", "config"]
+    kind: DueKind
     subject: str
 
     @classmethod
-    def of(cls, at: datetime, kind: Literal["key", "config"], subject: str) -> Self:
+    def of(cls, at: datetime, kind: DueKind, subject: str) -> Self:
         """Rounded up: at the second of the hint its time has come."""
         whole = at.astimezone(UTC).replace(microsecond=0)
         return cls(whole if whole == at else whole + timedelta(seconds=1), kind, subject)
@@ -114,10 +117,11 @@ class DueIndex(Protocol):
 
 
 class UsageLog(Protocol):
-    """When each generation was used last: best effort, written in batches, never on the way of a validation."""
+    """When each generation was used last: best effort, written in batches, and where there is a background never
+    on the way of a validation."""
 
     def used(self, key_id: str, generation: int, at: datetime, *, is_retiring: bool) -> None:
-        """Remembers; returns at once and raises nothing."""
+        """Remembers; raises nothing, and where there is a background returns at once."""
         ...
 
     def last_used(self, key_id: str) -> dict[int, datetime]:

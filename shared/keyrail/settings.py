@@ -152,6 +152,10 @@ class Settings:
     vault_mount: str = setting("keyrail", "KEYRAIL_VAULT_MOUNT", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     vault_deadline_seconds: float = setting(2.0, "KEYRAIL_VAULT_DEADLINE_SECONDS", gt=0, le=30)
 
+    def has_background(self) -> bool:
+        """Threads go on between two requests."""
+        return self.feed_poll == "background"
+
     def traces_url(self) -> str | None:
         """None where no traces are collected."""
         if self.otel_disabled:

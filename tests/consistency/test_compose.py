@@ -139,3 +139,18 @@ def test_logins_and_keys_are_kept_in_memory_for_one_user() -> None:
 
 def test_every_service_is_on_its_page() -> None:
     assert {name for row in rows(text_of("docs/deploy/compose.md")) for name in names_in(row[0])} == set(SERVICES)
+
+
+def test_the_ticker_ticks_each_minute_and_sweeps_each_day_whatever_fails() -> None:
+    *shell, script = SERVICES["ticker"]["command"]
+    minutes = 2 * 24 * 60
+    stubs = f"""
+        slept=0
+        sleep() {{ [ "$1" = 60 ] && slept=$((slept + 1)) && [ $slept -le {minutes} ]; }}
+        keyrail() {{ echo "$1"; return 3; }}
+        cat() {{ echo "a key"; }}
+    """
+    run = subprocess.run([*shell, stubs + script.replace("$$", "$")], capture_output=True, text=True, check=True)
+    called = run.stdout.split()
+    assert (called.count("tick"), called.count("sweep")) == (minutes, 2)
+    assert called[:3] == ["tick", "sweep", "tick"], "the first at once, to be seen"

@@ -104,8 +104,9 @@ def test_ids_that_differ_in_case_alone_are_two(index: DueIndex) -> None:
     assert set(index.due(NOW)) == entries
 
 
-def test_configs_and_keys_lie_side_by_side(index: DueIndex) -> None:
+def test_keys_configs_and_sweeps_lie_side_by_side(index: DueIndex) -> None:
     entries = {key(NOW), *(DueEntry.of(NOW, "config", f"acme/{name}") for name in ("db", "models/openai/key", "a"))}
+    entries |= {DueEntry.of(NOW, "sweep", subject) for subject in ("acme/db", "90:index:acme/0Keyrail0Nobody0")}
     for entry in entries:
         index.add(entry)
     assert set(index.due(NOW)) == entries

@@ -264,6 +264,66 @@ class TestInDynamoDb:
             dynamo_log.last_used(key_id)
 
 
+class TestWithoutABackground:
+    """A process that is frozen between requests writes a use in the request that it comes with, or perhaps never."""
+
+    @pytest.fixture
+    def inline(self, vault_session: VaultSession, elapsed: Elapsed) -> VaultUsageLog:
+        return VaultUsageLog(vault_session, elapsed, background=False)
+
+    def test_a_use_is_written_at_once_and_no_thread_is_needed(
+        self, inline: VaultUsageLog, metrics: RecordedMetrics
+    ) -> None:
+        key_id, threads = new_key_id(), threading.active_count()
+        inline.used(key_id, 1, NOW, is_retiring=False)
+        assert metrics.calls == [("read", "absent"), ("write", "ok")]
+        assert threading.active_count() == threads
+        assert inline.last_used(key_id) == {1: NOW}
+
+    @pytest.mark.parametrize(("is_retiring", "pause"), [(True, RETIRING_SECONDS), (False, OTHER_SECONDS)])
+    def test_a_key_is_written_at_most_once_in_its_pause(
+        self, inline: VaultUsageLog, elapsed: Elapsed, metrics: RecordedMetrics, is_retiring: bool, pause: float
+    ) -> None:
+        key_id, other = new_key_id(), new_key_id()
+        for seconds in (0, 1, pause - 1, pause):
+            elapsed.seconds = 1000.0 + seconds
+            for each in (key_id, other):
+                inline.used(each, 1, NOW + seconds * SECOND, is_retiring=is_retiring)
+        assert metrics.count("write") == 2 * 2
+        assert inline.last_used(key_id) == {1: NOW + pause * SECOND}
+
+    def test_one_that_begins_to_retire_waits_for_no_hour(self, inline: VaultUsageLog, elapsed: Elapsed) -> None:
+        key_id = new_key_id()
+        inline.used(key_id, 1, NOW, is_retiring=False)
+        elapsed.seconds += RETIRING_SECONDS
+        inline.used(key_id, 1, NOW + SECOND, is_retiring=True)
+        assert inline.last_used(key_id) == {1: NOW + SECOND}
+
+    def test_while_vault_is_away_no_request_after_the_first_waits_for_it(
+        self,
+        inline: VaultUsageLog,
+        elapsed: Elapsed,
+        vault_session: VaultSession,
+        metrics: RecordedMetrics,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def away(*_: object) -> None:
+            asked.append(1)
+            raise Unavailable("Vault is away")
+
+        asked: list[int] = []
+        key_id = new_key_id()
+        with monkeypatch.context() as patched:
+            patched.setattr(vault_session, "read", away)
+            for _ in range(100):
+                inline.used(key_id, 1, NOW, is_retiring=True)
+                inline.used(new_key_id(), 1, NOW, is_retiring=True)
+        assert len(asked) == 1
+        elapsed.seconds += BATCH_SECONDS
+        inline.used(key_id, 1, NOW + SECOND, is_retiring=True)
+        assert inline.last_used(key_id) == {1: NOW + SECOND}
+
+
 def test_it_writes_by_itself(vault_session: VaultSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keyrail.adapters.batched_usage.BATCH_SECONDS", 0.01)
     log, key_id = VaultUsageLog(vault_session), new_key_id()

@@ -11,6 +11,7 @@ import pytest
 from event_receiver import Receiver, receiving
 from keyrail.adapters.vault_usage import VaultUsageLog
 from keyrail.domain.decisions import Need
+from keyrail.domain.due import USAGE_LAG_SECONDS
 from keyrail.domain.key_format import ANY_KEY, ANY_SECRET
 from keyrail.operations import import_key, issue_key, revoke_key, rotate, rotate_due, update_key
 from keyrail.validation import check_key
@@ -94,6 +95,22 @@ def test_the_whole_life_of_a_key_is_told_in_order(world: VaultWorld, receiver: R
     times = [each["headers"]["ce-time"] for each in receiver.requests()]
     assert times == sorted(times)
     assert_no_secret(receiver, issued.key)
+
+
+def test_a_grace_that_silence_ends_early_is_told_then(world: VaultWorld, receiver: Receiver) -> None:
+    usage: Any = world.services.usage
+    usage._elapsed_seconds = world.clock.elapsed_seconds
+    issued = issue(world, silent_seconds=600)
+    told(receiver, world, issued.key_id)
+    for _ in range(3):
+        world.clock.seconds += 500
+        use(world, issued.key)
+        assert told(receiver, world, issued.key_id)[-1] == "rotation.promoted"
+    world.clock.seconds += 600 + USAGE_LAG_SECONDS
+    assert told(receiver, world, issued.key_id)[-1] == "rotation.retired"
+    decision = check_key(issued.key, Need(tenant="acme"), world.services)
+    assert decision.code == "ROTATED_OUT"
+    assert world.clock.seconds < GRACE
 
 
 def test_a_rotation_that_fails_is_told_each_time(world: VaultWorld, receiver: Receiver) -> None:

@@ -182,6 +182,21 @@ def test_a_revoked_key_is_refused_within_the_second_though_the_process_was_froze
     assert validator.invoke(event)["context"]["code"] == "REVOKED"
 
 
+def test_a_use_is_known_before_the_process_is_frozen_and_perhaps_never_goes_on(
+    validator: Lambda, world: Deployment
+) -> None:
+    """Else a key in use would look silent, and its grace would end early."""
+    made = world.api.issue(scopes=["*"])
+    event = recorded("authorizer_http_api") | {"routeKey": "GET /any"}
+    event["headers"]["authorization"] = f"Bearer {made.text}"
+    assert validator.invoke(event)["context"]["code"] == "VALID"
+    os.kill(validator.process.pid, signal.SIGSTOP)
+    try:
+        assert list(world.document(f"usage/{made.key_id[:2]}/{made.key_id}")) == ["1"]
+    finally:
+        os.kill(validator.process.pid, signal.SIGCONT)
+
+
 @pytest.fixture(scope="module", params=PYTHONS)
 def without_vault(request: pytest.FixtureRequest, zips: Zips) -> Iterator[Lambda]:
     env = {"VAULT_ADDR": "http://127.0.0.1:9", "VAULT_TOKEN": "nobody"}

@@ -13,7 +13,7 @@ from keyrail.domain.access import Caller
 from keyrail.domain.errors import InvalidArgument, PermissionDenied
 from keyrail.domain.records import KeyRecord, encode
 from keyrail.operations import issue_key, list_keys, revoke_key, rotate, rotate_due, sweep, update_key, write_config
-from keyrail.operations.sweep import PAGE
+from keyrail.sweeping import PAGE
 from vault_mount import Mount, a_record
 from vault_world import ADMIN, VaultWorld, vault_world
 

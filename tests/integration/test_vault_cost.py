@@ -2,6 +2,7 @@
 that nothing is read because time has passed."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from first_admin import make_admin
 from keyrail import bootstrap
 from keyrail.adapters import vault_usage
+from keyrail.adapters.vault_session import VaultSession
+from keyrail.adapters.vault_usage import VaultUsageLog
 from keyrail.domain.key_format import KeyFormat, new_key_id, new_secret
 from keyrail.domain.roles import BUILT_IN_ROLES
 from keyrail.operations.catalogue import CATALOGUE
@@ -30,6 +33,13 @@ class StoppedClock:
 
     def elapsed_seconds(self) -> float:
         return 0.0
+
+
+class BackgroundUsageLog(QuietUsageLog):
+    """As where threads go on between requests; this one has not had its turn yet."""
+
+    def __init__(self, session: VaultSession, elapsed_seconds: Callable[[], float], *, background: bool) -> None:
+        super().__init__(session, elapsed_seconds)
 
 
 class Process:
@@ -61,7 +71,7 @@ class Process:
 @pytest.fixture
 def settings(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(bootstrap, "SystemClock", StoppedClock)
-    monkeypatch.setattr(vault_usage, "VaultUsageLog", QuietUsageLog)
+    monkeypatch.setattr(vault_usage, "VaultUsageLog", BackgroundUsageLog)
     mount.put("pepper", {"current": 1, "versions": {"1": "5a" * 32}})
     mount.put("rbac/roles", {name: list(scopes) for name, scopes in BUILT_IN_ROLES.items()})
     mount.put("feed/head", {"seq": 0, "ring": []})
@@ -120,6 +130,20 @@ class TestValidating:
     ) -> None:
         cost = just_started.cost("validate_key", {"key": issued[0]["key"]})
         assert cost == ["read feed", *FIND, "read pepper", "read rbac", *FIND]
+
+    def test_where_a_process_is_frozen_between_requests_its_use_costs_two_more(
+        self,
+        mount: Mount,
+        settings: Settings,
+        just_started: Process,
+        issued: list[dict[str, Any]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(vault_usage, "VaultUsageLog", VaultUsageLog)
+        process, body = Process(mount, settings, just_started.caller), {"key": issued[0]["key"]}
+        process.call("validate_key", {"key": process.caller})
+        assert process.cost("validate_key", body) == [*FIND, "read usage", "create usage"]
+        assert process.cost("validate_key", body) == []
 
 
 class TestIssuing:

@@ -3,6 +3,9 @@
 Uses are collected in memory and written by a thread of their own, never by the call that used the key: a key with a
 retiring generation at most once a minute, since its owner waits for that to fall silent; any other at most once an
 hour. Best effort: a process that is killed takes up to that much with it.
+
+Where a process is frozen between requests (`background` is False) no thread gets its turn in time, if ever. So there a
+use is written by the call that it comes with, just as seldom: else a key in use would look silent, and lose its grace.
 """
 
 import logging
@@ -37,10 +40,17 @@ class UsageDocuments(Protocol):
 
 
 class BatchedUsageLog:
-    """Requests: used none; last_used 1; flush 2 a key."""
+    """Requests: used none, without a background 2 where it writes; last_used 1; flush 2 a key."""
 
-    def __init__(self, documents: UsageDocuments, elapsed_seconds: Callable[[], float] = time.monotonic) -> None:
-        self._documents, self._elapsed_seconds = documents, elapsed_seconds
+    def __init__(
+        self,
+        documents: UsageDocuments,
+        elapsed_seconds: Callable[[], float] = time.monotonic,
+        *,
+        background: bool = True,
+    ) -> None:
+        self._documents, self._elapsed_seconds, self._background = documents, elapsed_seconds, background
+        self._failed_at = float("-inf")
         self._lock = threading.Lock()
         self._waiting: dict[str, dict[int, datetime]] = {}
         self._retiring: set[str] = set()  # of those that wait
@@ -48,6 +58,11 @@ class BatchedUsageLog:
         self._writer: threading.Thread | None = None
 
     def used(self, key_id: str, generation: int, at: datetime, *, is_retiring: bool) -> None:
+        self._remember(key_id, generation, at, is_retiring=is_retiring)
+        if not self._background and self._elapsed_seconds() >= self._failed_at + BATCH_SECONDS:
+            self._write_all(self._due(key_id))
+
+    def _remember(self, key_id: str, generation: int, at: datetime, *, is_retiring: bool) -> None:
         with self._lock:
             waiting = self._waiting.get(key_id)
             if is_retiring:
@@ -58,7 +73,7 @@ class BatchedUsageLog:
             self._waiting[key_id] = {generation: at}
             if len(self._waiting) > MAX_KEYS:
                 self._take(next(iter(self._waiting)))
-            if self._writer is None or not self._writer.is_alive():
+            if self._background and (self._writer is None or not self._writer.is_alive()):
                 self._writer = self._start_writer()
 
     def last_used(self, key_id: str) -> dict[int, datetime]:
@@ -72,14 +87,22 @@ class BatchedUsageLog:
 
     def flush(self) -> int:
         """Writes what waits and may be written by now; how many keys that were."""
+        with self._lock:
+            waiting = list(self._waiting)
+        return self._write_all(self._due(*waiting))
+
+    def _write_all(self, key_ids: list[str]) -> int:
         written = 0
-        for key_id in self._due():
+        for key_id in key_ids:
             with self._lock:
                 used, is_retiring = self._take(key_id)
+            if not used:  # another thread has just taken it
+                continue
             try:
                 is_written = self._write(key_id, used)
             except KeyrailError as error:
                 self._put_back(key_id, used, is_retiring)
+                self._failed_at = self._elapsed_seconds()
                 log(logging.WARNING, "usage", key_id=key_id, code=error.code, detail=error.detail)
                 break  # nor will the others get through
             if is_written:
@@ -89,11 +112,11 @@ class BatchedUsageLog:
                 self._put_back(key_id, used, is_retiring)
         return written
 
-    def _due(self) -> list[str]:
-        """The retiring ones first, and all of them."""
+    def _due(self, *key_ids: str) -> list[str]:
+        """Of these. The retiring ones first, and all of them."""
         now = self._elapsed_seconds()
         with self._lock:
-            since = {key_id: now - self._written_at.get(key_id, float("-inf")) for key_id in self._waiting}
+            since = {key_id: now - self._written_at.get(key_id, float("-inf")) for key_id in key_ids}
             retiring = [key_id for key_id in since if key_id in self._retiring and since[key_id] >= RETIRING_SECONDS]
             others = [key_id for key_id in since if key_id not in self._retiring and since[key_id] >= OTHER_SECONDS]
         return retiring + others[:BATCH_KEYS]

@@ -66,8 +66,10 @@ class DynamoRoleSource:
 
 
 class DynamoUsageLog(BatchedUsageLog):
-    def __init__(self, documents: DynamoDocuments, elapsed_seconds: Callable[[], float]) -> None:
-        super().__init__(_UsageInDynamo(documents), elapsed_seconds)
+    def __init__(
+        self, documents: DynamoDocuments, elapsed_seconds: Callable[[], float], *, background: bool = True
+    ) -> None:
+        super().__init__(_UsageInDynamo(documents), elapsed_seconds, background=background)
 
 
 class _UsageInDynamo:

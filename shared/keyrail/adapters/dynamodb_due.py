@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from keyrail.adapters.dynamodb_layout import AFTER_ALL, BEFORE_ALL, SHARDS, due_item, due_pk
 from keyrail.adapters.dynamodb_table import ConditionFailed, DynamoTable
 from keyrail.domain.key_format import KEY_ID
-from keyrail.rotation_ports import DueEntry
+from keyrail.rotation_ports import DueEntry, DueKind
 
 PAGE = 1000  # hints a request; some 100 KB
-_POSITION = re.compile(rf"(\d{{14}})#(?:k#({KEY_ID.pattern})|c#(.+))")
+_POSITION = re.compile(rf"(\d{{14}})#(?:k#({KEY_ID.pattern})|([cs])#(.+))")
+_KINDS: dict[str, DueKind] = {"c": "config", "s": "sweep"}
 
 
 class DynamoDueIndex:
@@ -54,4 +55,4 @@ def _entry(position: str) -> DueEntry | None:
         at = datetime.strptime(match[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         return None
-    return DueEntry(at, "key", match[2]) if match[2] else DueEntry(at, "config", match[3])
+    return DueEntry(at, "key", match[2]) if match[2] else DueEntry(at, _KINDS[match[3]], match[4])

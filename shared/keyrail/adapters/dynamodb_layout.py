@@ -3,7 +3,7 @@
     pk                            attributes
     key#<key id>                  document (JSON), version; in both indexes
     revoked#<key id>              document (JSON)
-    due#<k or c>#<subject>#<at>   in by_position
+    due#<k, c, s>#<subject>#<at>  in by_position
     feed                          seq, ring
 
 Where there is no Vault, also:
@@ -14,7 +14,7 @@ Where there is no Vault, also:
     outbox#<event id>             document (JSON); in by_position
     outbox#sender                 turn, lasts_until
 
-    by_position   shard, position   tenants#<n>, <tenant>#<key id>         due#<n>, <at>#<k or c>#<subject>
+    by_position   shard, position   tenants#<n>, <tenant>#<key id>         due#<n>, <at>#<k, c, s>#<subject>
                                     outbox#<n>, <at>#<event id>
     by_id         id_shard, pk      keys#<n>, key#<key id>
 
@@ -36,7 +36,6 @@ SHARDS = 8
 FEED_PK = "feed"
 BEFORE_ALL, AFTER_ALL = " ", "~"  # of positions and ids: what these may hold sorts between the two
 _EVENT_ID = re.compile(r"[0-9a-f]{32}")
-_KINDS = {"key": "k", "config": "c"}
 
 
 def record_pk(key_id: str) -> str:
@@ -63,7 +62,7 @@ def behind(position: str) -> str:
 
 
 def due_pk(entry: DueEntry) -> str:
-    return f"due#{_KINDS[entry.kind]}#{entry.subject}#{entry.at.astimezone(UTC):%Y%m%d%H%M%S}"
+    return f"due#{entry.kind[0]}#{entry.subject}#{entry.at.astimezone(UTC):%Y%m%d%H%M%S}"
 
 
 def due_item(entry: DueEntry) -> dict[str, dict[str, str]]:
@@ -88,7 +87,7 @@ def event_item(event_id: str, at: datetime) -> dict[str, dict[str, str]]:
 
 
 def _due_position(entry: DueEntry) -> str:
-    return f"{entry.at.astimezone(UTC):%Y%m%d%H%M%S}#{_KINDS[entry.kind]}#{entry.subject}"
+    return f"{entry.at.astimezone(UTC):%Y%m%d%H%M%S}#{entry.kind[0]}#{entry.subject}"
 
 
 def _checked(key_id: str) -> str:

@@ -1,7 +1,7 @@
 """What a tick must look at: due/<hour>/<minute and second>-<kind>-<name>, such as due/2026112414/3059-k-<key id>.
 
 The time is in the name, so listing an hour tells what is due; the future hours are never listed. A key's name is
-its id. A config's is a fingerprint, and its document holds the name: names have slashes, segments don't.
+its id. Any other's is a fingerprint, and its document holds the name: names have slashes, segments don't.
 """
 
 import logging
@@ -13,16 +13,18 @@ from keyrail.adapters.vault_paths import SecretPath
 from keyrail.adapters.vault_session import VaultSession
 from keyrail.domain.digest import fingerprint
 from keyrail.domain.key_format import KEY_ID
-from keyrail.rotation_ports import DueEntry
+from keyrail.rotation_ports import DueEntry, DueKind
 from keyrail.telemetry import log
 
 _FOLDER = SecretPath(("due",))
 _HOUR = re.compile(r"\d{10}")
-_NAME = re.compile(rf"(\d{{4}})-(?:k-({KEY_ID.pattern})|c-[0-9a-f]{{32}})")
+_NAME = re.compile(rf"(\d{{4}})-(?:k-({KEY_ID.pattern})|([cs])-[0-9a-f]{{32}})")
+_KINDS: dict[str, DueKind] = {"c": "config", "s": "sweep"}
 
 
 class VaultDueIndex:
-    """Requests to Vault: add 1, remove 1, due 1 + one an hour that has entries, and one a config."""
+    """Requests to Vault: add 1, remove 1, due 1 + one an hour that has entries, and one for each that is
+    not a key's."""
 
     def __init__(self, session: VaultSession) -> None:
         self._session = session
@@ -58,7 +60,7 @@ class VaultDueIndex:
         if match[2] is not None:
             return DueEntry(at, "key", match[2])
         found = self._session.read(SecretPath(("due", hour, name)))
-        return None if found is None else DueEntry(at, "config", str(found.data.get("name", "")))
+        return None if found is None else DueEntry(at, _KINDS[match[3]], str(found.data.get("name", "")))
 
 
 def _time(text: str) -> datetime | None:
@@ -70,5 +72,5 @@ def _time(text: str) -> datetime | None:
 
 def _path(entry: DueEntry) -> SecretPath:
     at = entry.at.astimezone(UTC)
-    name = f"k-{entry.subject}" if entry.kind == "key" else f"c-{fingerprint(entry.subject)[:32]}"
-    return SecretPath(("due", at.strftime("%Y%m%d%H"), f"{at:%M%S}-{name}"))
+    name = entry.subject if entry.kind == "key" else fingerprint(entry.subject)[:32]
+    return SecretPath(("due", at.strftime("%Y%m%d%H"), f"{at:%M%S}-{entry.kind[0]}-{name}"))

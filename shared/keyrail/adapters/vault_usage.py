@@ -10,8 +10,10 @@ from keyrail.adapters.vault_session import VaultSession
 
 
 class VaultUsageLog(BatchedUsageLog):
-    def __init__(self, session: VaultSession, elapsed_seconds: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(_UsageInVault(session), elapsed_seconds)
+    def __init__(
+        self, session: VaultSession, elapsed_seconds: Callable[[], float] = time.monotonic, *, background: bool = True
+    ) -> None:
+        super().__init__(_UsageInVault(session), elapsed_seconds, background=background)
 
 
 class _UsageInVault:

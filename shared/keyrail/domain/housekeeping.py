@@ -1,4 +1,4 @@
-"""What the nightly sweep looks for in a record. Pure; operations/sweep.py does it."""
+"""What the nightly sweep looks for in a record. Pure; sweeping.py does it."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

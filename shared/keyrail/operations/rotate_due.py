@@ -21,6 +21,7 @@ from keyrail.operations.operation import Operation
 from keyrail.ports import Services
 from keyrail.rotation import SinkRotation, rotate_into_sink, tell_promoted
 from keyrail.rotation_ports import DueEntry
+from keyrail.sweeping import go_on
 from keyrail.telemetry import note
 
 SCOPE = "rotation:tick"
@@ -74,6 +75,7 @@ class _Tick:
         self.listed_at = services.clock.now()
         self.seen: set[DueEntry] = set()
         self.told: set[str] = set()
+        self.sweeps_left: list[DueEntry] = []
 
     def is_over(self) -> bool:
         """Another look must still end in time."""
@@ -84,7 +86,9 @@ class _Tick:
     def unseen(self) -> list[DueEntry]:
         """In any order: ticks side by side start at different ends."""
         self.listed_at = self.services.clock.now()
-        entries = [entry for entry in self.services.due.due(self.listed_at) if entry not in self.seen]
+        listed = self.services.due.due(self.listed_at)
+        self.sweeps_left = [entry for entry in listed if entry.kind == "sweep"]
+        entries = [entry for entry in listed if entry.kind != "sweep" and entry not in self.seen]
         random.shuffle(entries)
         return entries
 
@@ -97,6 +101,8 @@ def run(request: TickRequest, caller: Caller, services: Services) -> TickReply:
         _look_at(entry, tick)
         tick.slowest_seconds = max(tick.slowest_seconds, services.clock.elapsed_seconds() - began_at)
     events = deliver_events(services, tick.ends_at)
+    if tick.sweeps_left and not tick.is_over():
+        go_on(tick.sweeps_left[0], tick.ends_at, services)
     note(**tick.counts, events_sent=events.sent, events_waiting=events.waiting)
     return TickReply(
         **{name: tick.counts[name] for name in ("rotated", "resumed", "retired", "skipped", "failed", "remaining")},

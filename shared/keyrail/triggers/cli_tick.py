@@ -62,17 +62,16 @@ def _swept(api: Api, body: dict[str, Any], read_seconds: float) -> dict[str, Any
     counts: Counter[str] = Counter()
     by_pepper_version: Counter[str] = Counter()
     lists: dict[str, list[Any]] = {"unused": [], "old_pepper": [], "failures": []}
-    cursor: str | None = None
+    cursor = "keys:"  # the beginning; named, so that nobody but us goes on with it
     while True:
-        sent = body if cursor is None else body | {"cursor": cursor}
-        part = api.call("POST", "/v1/rotation/sweep", body=sent, read_seconds=read_seconds)
+        part = api.call("POST", "/v1/rotation/sweep", body=body | {"cursor": cursor}, read_seconds=read_seconds)
         counts.update({name: value for name, value in part.items() if isinstance(value, int)})
         by_pepper_version.update(part["by_pepper_version"])
         for name, found in lists.items():
             found += part[name]
         if part.get("next_cursor") is None:
             return {**counts, **lists, "by_pepper_version": dict(by_pepper_version)}
-        if part["next_cursor"] in (cursor, "keys:"):
+        if part["next_cursor"] == cursor:
             raise CliError("the sweep gets nowhere within its budget.", advice="Give it a longer --budget.")
         cursor = part["next_cursor"]
         click.echo(f"{counts['looked_at']} keys ...", err=True)
