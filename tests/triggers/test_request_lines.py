@@ -22,7 +22,8 @@ BODIES: dict[str, Any] = {
 
 def one_line(output: Any) -> dict[str, Any]:
     (line,) = output.lines("request")
-    assert len(output.text.splitlines()) == 1 + len(output.lines("audit"))
+    others = [*output.lines("audit"), *output.lines("sweep")]  # a sweep's report is one too
+    assert len(output.text.splitlines()) == 1 + len(others)
     return dict(line)
 
 
