@@ -4,7 +4,7 @@ Envoy is the caller: by its own key in `initial_metadata`, or its client certifi
 itself is refused, the request is refused with 503: that is no fault of its client.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -20,6 +20,7 @@ from keyrail.triggers.grpc_calls import Head, Serving
 
 MOST_SETS = 16  # of names, for one answer: clients of one key are few kinds of program
 SERVICE = "envoy.service.auth.v3.Authorization"
+_RPC = f"{SERVICE}/Check"
 _OVERWRITE = core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -36,10 +37,10 @@ class Check:
 
     def __call__(self, request: Any, context: grpc.ServicerContext) -> bytes:
         attributes = request.attributes
-        headers, configured = dict(attributes.request.http.headers), dict(attributes.context_extensions)
+        headers, configured = attributes.request.http.headers, dict(attributes.context_extensions)
         remove_key = configured.pop("remove_key", None) == "true"
         ip = attributes.source.address.socket_address.address or None
-        head = Head(context, self._serving, f"{SERVICE}/Check", _trace_of(headers))
+        head = Head(context, self._serving, _RPC, _trace_of(headers))
         presented = [headers.get(name) for name in gateway_decision.KEY_HEADERS]
         asked = repr((presented, ip, configured)).encode()
         parse = lambda: gateway_decision.asked(headers, ip, configured)  # noqa: E731
@@ -66,7 +67,7 @@ class _Pass:
         return made
 
 
-def _trace_of(headers: dict[str, str]) -> dict[str, str]:
+def _trace_of(headers: Mapping[str, str]) -> dict[str, str]:
     """The client's request and this question about it have one correlation id."""
     return {name: headers[name] for name in ("traceparent", "tracestate", "x-correlation-id") if name in headers}
 
