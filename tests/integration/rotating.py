@@ -151,25 +151,31 @@ class Rotator:
     def changes_of(self, call: Callable[[], Reply]) -> list[str]:
         """What a call changes in Vault, in order: the mount's short name, or the folder."""
         paths: list[str] = []
-        self.proxy.before = lambda asked: paths.append(self._place(asked)) if _is_change(asked) else None
+        self.proxy.before = lambda asked: paths.append(self.place(asked)) if is_change(asked) else None
         call().ok()
         self.proxy.before = lambda _: None
         return paths
 
-    def _place(self, asked: Asked) -> str:
+    def place(self, asked: Asked) -> str:
         _, _, mount, _, folder, *_ = asked.path.split("/")
         place = "sink" if mount == self.deployment.delivery_mount else folder
         return f"-{place}" if asked.method == "DELETE" else place
 
     def dies(self, change: int, when: str, call: Callable[[], Reply]) -> bool:
         """kill -9, `when` its `change`-th change passes; False where it came to its end before that."""
-        seen, killed = 0, False
+        return self.dies_at(change, when, call, is_change) is not None
+
+    def dies_at(
+        self, number: int, when: str, call: Callable[[], Reply], counts: Callable[[Asked], bool]
+    ) -> Asked | None:
+        """kill -9, `when` the `number`-th request that counts passes: that one; None where it came to its end."""
+        seen, died_at = 0, None
 
         def kill(asked: Asked) -> None:
-            nonlocal seen, killed
-            seen += _is_change(asked)
-            if _is_change(asked) and seen == change:
-                killed = True
+            nonlocal seen, died_at
+            seen += counts(asked)
+            if counts(asked) and seen == number:
+                died_at = asked
                 self.instance.kill()
                 raise Cut
 
@@ -177,16 +183,16 @@ class Rotator:
         try:
             call()
         except (ConnectionError, http.client.HTTPException):
-            assert killed
+            assert died_at is not None
         finally:
             setattr(self.proxy, when, lambda _: None)
-        return killed
+        return died_at
 
     def lives_again(self) -> None:
         self.instance.restart()
 
 
-def _is_change(asked: Asked) -> bool:
+def is_change(asked: Asked) -> bool:
     """Of what a rotation changes: who sends events, and when keys were used, is told apart."""
     is_other = "/outbox/sender/" in asked.path or "/data/usage/" in asked.path
     return (asked.is_write or asked.method == "DELETE") and not is_other
