@@ -142,6 +142,17 @@ class TestCost:
         listed = {path for operation, path in mount.audited() if operation == "list"}
         assert listed == {"metadata/due/"} | {f"metadata/due/{NOW - h * HOUR:%Y%m%d%H}/" for h in (0, 1, 30)}
 
+    @pytest.mark.parametrize("later", [0, 1, 10])
+    def test_reads_the_configs_that_are_due_not_those_of_later_this_hour(
+        self, index: VaultDueIndex, metrics: RecordedMetrics, later: int
+    ) -> None:
+        due = DueEntry.of(NOW, "config", "acme/db")
+        for entry in [due, *(DueEntry.of(NOW + TICK, "config", f"acme/later-{n}") for n in range(later))]:
+            index.add(entry)
+        metrics.calls.clear()
+        assert index.due(NOW) == [due]
+        assert (metrics.count("list"), metrics.count("read")) == (2, 1)
+
     def test_is_one_request_for_each_addition_and_removal(self, index: VaultDueIndex, metrics: RecordedMetrics) -> None:
         entry = key(NOW)
         index.add(entry)

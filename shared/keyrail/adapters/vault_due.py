@@ -23,7 +23,7 @@ _KINDS: dict[str, DueKind] = {"c": "config", "s": "sweep"}
 
 
 class VaultDueIndex:
-    """Requests to Vault: add 1, remove 1, due 1 + one an hour that has entries, and one for each that is
+    """Requests to Vault: add 1, remove 1, due 1 + one an hour that has entries, and one for each due one that is
     not a key's."""
 
     def __init__(self, session: VaultSession) -> None:
@@ -46,16 +46,19 @@ class VaultDueIndex:
             if not _HOUR.fullmatch(hour) or hour > this_hour:
                 continue
             for name in self._session.list(SecretPath(("due", hour))):
-                entry = self._entry(hour, name)
-                if entry is not None and entry.at <= now:
+                entry = self._entry(hour, name, now)
+                if entry is not None:
                     yield entry
 
-    def _entry(self, hour: str, name: str) -> DueEntry | None:
-        """None where it was removed since it was listed, or somebody put it there by hand: nothing waits for that."""
+    def _entry(self, hour: str, name: str, now: datetime) -> DueEntry | None:
+        """None where its time is yet to come, it was removed since it was listed, or somebody put it there by hand:
+        nothing waits for that."""
         match = _NAME.fullmatch(name)
         at = _time(hour + match[1]) if match is not None else None
         if match is None or at is None:
             log(logging.ERROR, "due_index", hour=hour, detail="it holds a name that is not ours, which is passed over")
+            return None
+        if at > now:
             return None
         if match[2] is not None:
             return DueEntry(at, "key", match[2])
