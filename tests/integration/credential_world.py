@@ -60,7 +60,7 @@ class Credential:
     deployment: Deployment
     rotator: Rotator
     name: str
-    seen: list[str] = field(default_factory=list, kw_only=True)
+    seen: list[str] = field(default_factory=list, kw_only=True, repr=False)
 
     def __enter__(self) -> Self:
         self.put(value=self.value, rotation={"interval_seconds": 3600, **self.rotation}).ok()
@@ -119,8 +119,9 @@ class Credential:
         return {**found["data"], "version": found["metadata"]["version"]}
 
     def make_due(self) -> None:
-        """As after an interval: its time came two seconds ago."""
+        """As after an interval: its time came two seconds ago. The next one is longer, so no two have one hint."""
         document = self.document()
+        document["rotation"]["interval_seconds"] += 60
         at = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=2)
         document["rotation"]["next_at"] = at.isoformat()
         version = document.pop("version")
