@@ -202,6 +202,10 @@ class Metrics(Protocol):
 
     def breaker(self, is_open: bool) -> None: ...
 
+    def ticked(self, outcome: str, times: int) -> None:
+        """outcome: rotated, resumed, retired, skipped, failed; told at the end of a tick, also of none."""
+        ...
+
     def grace_still_used(self) -> None:
         """A retiring generation is in use with a tenth of its grace left."""
         ...
@@ -232,6 +236,9 @@ class NoMetrics:
         pass
 
     def breaker(self, is_open: bool) -> None:
+        pass
+
+    def ticked(self, outcome: str, times: int) -> None:
         pass
 
     def grace_still_used(self) -> None:

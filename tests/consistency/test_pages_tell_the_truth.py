@@ -64,6 +64,7 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
     metrics.cache("hit")
     metrics.vault_call("read", "ok", 0.1)
     metrics.dynamodb_call("GetItem", "ok", 0.1)
+    metrics.ticked("rotated", 1)
     exposed: dict[str, tuple[str, set[str]]] = {}
     for line in metrics.exposition()[0].decode().splitlines():
         if line.startswith("# TYPE keyrail_"):

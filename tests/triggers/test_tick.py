@@ -1,5 +1,6 @@
 """POST /v1/rotation/tick: what is due is rotated into its sink, once, and what fails is told and stops nobody else."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -138,6 +139,19 @@ class TestOneThatFails:
         view = deployment.do("get_key", keys[2].key_id)
         assert view["rotation"]["failures"] == 1
         assert deployment.code_of(keys[2].key) == "VALID"
+
+    def test_is_counted_and_none_is_counted_as_none(
+        self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        counted: Counter[str] = Counter()
+        monkeypatch.setattr(deployment.services.metrics, "ticked", lambda name, times: counted.update({name: times}))
+        tick(deployment)
+        assert dict(counted) == dict.fromkeys(("rotated", "resumed", "retired", "skipped", "failed"), 0)
+        for n in range(3):
+            deployment.issue(rotation=rotation(f"vault:acme/app-{n}"))
+        fail_for(deployment, monkeypatch, "app-2")
+        tick(deployment, 503)
+        assert (counted["rotated"], counted["failed"]) == (2, 1)
 
     def test_waits_longer_each_time_and_then_goes_on(
         self, deployment: Deployment, issued: Issued, monkeypatch: pytest.MonkeyPatch

@@ -113,6 +113,7 @@ def test_every_metric_says_what_it_is(scraped: Scraped) -> None:
         "keyrail_vault_breaker_open",
         "keyrail_feed_age_seconds",
         "keyrail_grace_still_used",
+        "keyrail_rotations",
         "keyrail_events_sent",
         "keyrail_outbox_waiting",
     }

@@ -40,6 +40,7 @@ class PrometheusMetrics:
         self._lookups: dict[tuple[str, ...], int] = defaultdict(int)
         self._vault: dict[tuple[str, ...], _Latency] = defaultdict(_Latency)
         self._dynamodb: dict[tuple[str, ...], _Latency] = defaultdict(_Latency)
+        self._ticked: dict[tuple[str, ...], int] = defaultdict(int)
         self._breaker_is_open = False
         self._grace_still_used = self._events_sent = self._outbox_waiting = 0
         self._feed_read_at = float("nan")
@@ -66,6 +67,10 @@ class PrometheusMetrics:
 
     def breaker(self, is_open: bool) -> None:
         self._breaker_is_open = is_open
+
+    def ticked(self, outcome: str, times: int) -> None:
+        with self._lock:
+            self._ticked[outcome,] += times
 
     def grace_still_used(self) -> None:
         with self._lock:
@@ -99,6 +104,7 @@ class PrometheusMetrics:
                     "keyrail_dynamodb_call_seconds", "Calls to DynamoDB.", ["operation", "outcome"], self._dynamodb
                 ),
                 _gauge("keyrail_vault_breaker_open", "1 while no call to Vault is tried.", self._breaker_is_open),
+                _counter("keyrail_rotations", "What ticks did.", ["outcome"], self._ticked),
                 _counter(
                     "keyrail_grace_still_used", "Old secrets in use near their end.", [], {(): self._grace_still_used}
                 ),

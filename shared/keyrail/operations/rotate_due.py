@@ -27,6 +27,7 @@ from keyrail.telemetry import note
 SCOPE = "rotation:tick"
 MAX_FAULTS_IN_A_ROW = 3  # of the store itself: then the rest is left to the next tick
 HEADROOM = 1.5  # times the slowest look so far: what the next one may take
+COUNTED = ("rotated", "resumed", "retired", "skipped", "failed")
 LOOKS_A_LIST = 20  # at least; then the index is listed anew: what others have done meanwhile is no longer in it
 
 
@@ -100,12 +101,14 @@ def run(request: TickRequest, caller: Caller, services: Services) -> TickReply:
         began_at = services.clock.elapsed_seconds()
         _look_at(entry, tick)
         tick.slowest_seconds = max(tick.slowest_seconds, services.clock.elapsed_seconds() - began_at)
+    for outcome in COUNTED:
+        services.metrics.ticked(outcome, tick.counts[outcome])  # 0 too: a first failure is then seen as a rise
     events = deliver_events(services, tick.ends_at)
     if tick.sweeps_left and not tick.is_over():
         go_on(tick.sweeps_left[0], tick.ends_at, services)
     note(**tick.counts, events_sent=events.sent, events_waiting=events.waiting)
     return TickReply(
-        **{name: tick.counts[name] for name in ("rotated", "resumed", "retired", "skipped", "failed", "remaining")},
+        **{name: tick.counts[name] for name in (*COUNTED, "remaining")},
         failures=tick.failures,
         events_sent=events.sent,
         events_waiting=events.waiting,
