@@ -27,6 +27,7 @@ test: $(INSTALLED) ## all tests, against a real OpenBao, PostgreSQL, gateways an
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: lint types $(INSTALLED) ## what a pull request must pass, beside the tests
+	@tests/install-debian-packages
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/consistency
 
