@@ -1,5 +1,7 @@
 """A real Envoy with the configuration of infra/gateways, asking real containers by mTLS."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,6 +156,26 @@ def test_a_lost_vault_is_503_with_a_time_to_try_again_and_never_401(
         statuses = {gateway.get("/infer", bearer(made.key)).status for _ in range(20)}
         wait_until(lambda: from_both(gateway, made.key) == {503})
         assert statuses <= {200, 503}
+        answer = gateway.get("/infer", bearer(made.key))
+        assert (answer.code, answer.headers["retry-after"]) == ("UNAVAILABLE", "1")
+        assert "correlation_id" in answer.text  # it is Keyrail's own, not Envoy's
     finally:
         own_vault.start()
+    wait_until(lambda: from_both(gateway, made.key) == {200})
+
+
+def test_containers_that_do_not_answer_let_nothing_pass(
+    gateway: Gateway, admin: Client, containers: list[Container]
+) -> None:
+    made = admin.issue(scopes=["ml:infer"])
+    assert from_both(gateway, made.key) == {200}
+    for container in containers:
+        os.kill(container.process.pid, signal.SIGSTOP)
+    try:
+        answers = [gateway.get("/infer", bearer(made.key)) for _ in range(3)]
+    finally:
+        for container in containers:
+            os.kill(container.process.pid, signal.SIGCONT)
+    told = {(answer.status, answer.code, answer.headers.get("retry-after")) for answer in answers}
+    assert told == {(503, "UNAVAILABLE", "1")}
     wait_until(lambda: from_both(gateway, made.key) == {200})
