@@ -12,6 +12,7 @@ from canary import Canary
 from deployed import Deployment
 from google.protobuf import struct_pb2
 from grpc_container import CALL_SECONDS, Client, Container, Load, running, wait_until
+from grpc_health.v1 import health_pb2
 
 from keyrail.dev.functions import answers
 from keyrail.dev.openbao import OpenBao
@@ -138,6 +139,20 @@ def test_a_draining_container_fails_no_call(stricken: Deployment, client: Client
         assert first.process.epitaph().startswith("(status 0)")
         assert first.lines("stopped")
         assert len(first.lines("request")) > 100  # both had their share
+
+
+@pytest.mark.parametrize("service", ["", "keyrail.v1.KeyService", "envoy.service.auth.v3.Authorization"])
+def test_a_container_told_to_stop_says_so_and_still_answers_for_a_while(stricken: Deployment, service: str) -> None:
+    """And waits for no watcher: it would be for all of the time that calls under way are given."""
+    env = {"KEYRAIL_GRPC_DRAIN_NOTICE_SECONDS": "1", "KEYRAIL_GRPC_DRAIN_SECONDS": "60"}
+    with running(stricken, **env) as container, grpc.insecure_channel(container.address) as channel:
+        client = Client(channel, stricken.admin_key)
+        watched = client.health.Watch(health_pb2.HealthCheckRequest(service=service), timeout=CALL_SECONDS)
+        assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
+        container.process.ask_to_stop()
+        assert next(watched).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert client.code_of("nonsense") == "MALFORMED"
+        wait_until(lambda: not container.process.is_running())
 
 
 def test_a_call_under_way_is_ended_and_no_new_one_begun(stricken: Deployment, own_vault: OpenBao) -> None:

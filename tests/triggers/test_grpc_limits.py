@@ -204,6 +204,18 @@ def test_a_stream_ends_with_its_time(deployment: Deployment, is_silent: bool) ->
         assert time.monotonic() - began_at < 5
 
 
+def test_a_connection_ends_with_its_time_and_no_call_does(deployment: Deployment) -> None:
+    with serving(deployment, KEYRAIL_GRPC_CONNECTION_AGE_SECONDS="1") as client:
+        seen: list[grpc.ChannelConnectivity] = []
+        client.channel.subscribe(seen.append)
+        ends_at = time.monotonic() + SECONDS
+        while seen.count(grpc.ChannelConnectivity.READY) < 2:
+            assert client.validate("x").code == "MALFORMED"
+            assert time.monotonic() < ends_at, seen
+            time.sleep(0.02)
+        client.channel.unsubscribe(seen.append)
+
+
 def test_a_second_server_can_not_take_half_of_the_calls(grpc_client: GrpcClient, deployment: Deployment) -> None:
     from keyrail.domain.errors import Internal
 

@@ -22,12 +22,26 @@ class _Servicer(health.HealthServicer):
     def __init__(self) -> None:
         super().__init__()
         self._places = threading.BoundedSemaphore(MAX_WATCHERS)
+        self._watching, self._changing = set[Any](), threading.Lock()
 
     def Watch(self, request: Any, context: Any, send_response_callback: Any = None) -> Any:
         if not self._places.acquire(blocking=False):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many are watching. Ask with Check.")
-        context.add_callback(self._places.release)
+        with self._changing:
+            self._watching.add(context)
+        context.add_callback(lambda: self._left(context))
         return super().Watch(request, context, send_response_callback)
+
+    def _left(self, context: Any) -> None:
+        with self._changing:
+            self._watching.discard(context)
+        self._places.release()
+
+    def end_watches(self) -> None:
+        with self._changing:
+            watching = [*self._watching]
+        for context in watching:
+            context.cancel()
 
 
 class Health:
@@ -48,6 +62,10 @@ class Health:
         """NOT_SERVING from now on, whatever the store says."""
         self._stopped.set()
         self.servicer.enter_graceful_shutdown()
+
+    def end_watches(self) -> None:
+        """They end by themselves only with their clients, and the server would wait for them."""
+        self.servicer.end_watches()
 
     def _watch(self) -> None:
         while not self._stopped.wait(CHECK_SECONDS):

@@ -95,7 +95,9 @@ class GrpcServer:
         self.alive = False
         self.health.drain()
         threading.Event().wait(self._settings.grpc_drain_notice_seconds)
-        self._server.stop(self._settings.grpc_drain_seconds).wait()
+        ended = self._server.stop(self._settings.grpc_drain_seconds)
+        self.health.end_watches()
+        ended.wait()
         self._security.close()
 
 
