@@ -127,6 +127,14 @@ def test_what_is_secret_says_so_and_is_left_out_of_debug_output() -> None:
     assert all("[debug_redact = true]" in field for field in secret)
 
 
+@pytest.mark.parametrize("file", OWN_PROTO, ids=lambda file: file.name)
+def test_a_file_says_what_it_means_that_a_field_does_not_say_secret(file: Path) -> None:
+    text = file.read_text()
+    head, told = text.partition("syntax =")[0], "// SECRET. " in text
+    assert ("Secret is what says SECRET, and nothing else." in head) is told
+    assert ("Nothing in this file is secret." in head) is not told
+
+
 def test_envoys_messages_keep_envoys_names() -> None:
     (service,) = auth_pb2.DESCRIPTOR.services_by_name.values()  # type: ignore[attr-defined]
     assert service.full_name == "envoy.service.auth.v3.Authorization"
