@@ -1,8 +1,10 @@
-"""What the manifests run by themselves, run here: the script that lets pods log in to Vault, and a CronJob's call."""
+"""What the manifests run by themselves, run here: the script that lets pods log in to Vault, a CronJob's call, and a
+server of the chart."""
 
 import json
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,10 +18,13 @@ import yaml
 from canary import Canary
 from cryptography.hazmat.primitives.asymmetric import rsa
 from deployed import SOURCES, Deployment
+from grpc_container import wait_until
 from jwt.algorithms import RSAAlgorithm
 
 import own_tls
 from keyrail.dev.openbao import OpenBao, binary
+from keyrail.dev.ports import free_ports
+from keyrail.dev.processes import Child
 
 ROOT = Path(__file__).parents[2]
 TICKS = yaml.safe_load((ROOT / "infra/kubernetes/rotation/ticks.yaml").read_text())["data"]
@@ -105,3 +110,43 @@ def test_cron_jobs_prove_themselves_and_nobody_else_is_let_in(ticked: Deployment
         refused = call(JOBS[name], url, tmp_path, "system:serviceaccount:keyrail:default")
         assert refused.returncode != 0
         assert "TOKEN_REFUSED" in refused.stdout
+
+
+def test_a_server_starts_by_the_values_of_the_chart(tmp_path: Path) -> None:
+    """Not yet initialised, as docs/deploy/kubernetes.md has it; service_registration needs a cluster."""
+    port, cluster_port = free_ports(2)
+    values = yaml.safe_load((ROOT / "infra/kubernetes/vault/values-ha.yaml").read_text())["server"]
+    (ca := tmp_path / "ca.crt").write_text(own_tls.make(tmp_path).ca_pem)
+    edits = {
+        "[::]:8200": f"127.0.0.1:{port}",
+        "[::]:8201": f"127.0.0.1:{cluster_port}",
+        "/vault/userconfig/vault-tls/tls.crt": f"{tmp_path}/server.pem",
+        "/vault/userconfig/vault-tls/tls.key": f"{tmp_path}/server.key",
+        "/vault/userconfig/vault-tls": str(tmp_path),
+        "/vault/data": str(tmp_path),
+        'service_registration "kubernetes" {}': "",
+    }
+    config = values["ha"]["raft"]["config"]
+    for told, used in edits.items():
+        assert told in config
+        config = config.replace(told, used)
+    (tmp_path / "vault.hcl").write_text(config)
+    own = f"https://127.0.0.1:{port}"
+    of_the_chart = {
+        "BAO_RAFT_NODE_ID": "vault-0",
+        "BAO_API_ADDR": own,
+        "BAO_CLUSTER_ADDR": f"https://127.0.0.1:{cluster_port}",
+    }
+    env = {"HOME": str(tmp_path)} | of_the_chart
+    server = Child("vault", [str(binary()), "server", f"-config={tmp_path}/vault.hcl"], env, tmp_path / "vault.log")
+    client = hvac.Client(own, verify=str(ca))
+    try:
+        wait_until(lambda: is_listening(port), server)
+        assert client.sys.is_initialized() is False
+    finally:
+        server.stop()
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
