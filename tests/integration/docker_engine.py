@@ -108,11 +108,15 @@ class DockerEngine:
     def _host(self) -> str:
         return f"unix://{self._folder}/docker.sock"
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """What leads a client to it."""
+        return {"DOCKER_HOST": self._host, "DOCKER_BUILDKIT": "0"} if self.is_own else {}
+
     def _try(self, *arguments: str, stdin: int | None = None) -> subprocess.CompletedProcess[str]:
-        own = {"DOCKER_HOST": self._host, "DOCKER_BUILDKIT": "0"} if self.is_own else {}
         return subprocess.run(
             [self._docker, *arguments],
-            env={**os.environ, **own},
+            env={**os.environ, **self.environ},
             stdin=subprocess.DEVNULL if stdin is None else stdin,
             capture_output=True,
             text=True,
