@@ -167,6 +167,36 @@ def smuggled(gateway: Gateway, poor: Key, seen: list[Seen]) -> dict[str, list[st
     return faults
 
 
+@GATEWAYS
+def test_what_is_large_gets_in_by_no_other_rule(
+    every: dict[str, Gateway], api: Api, seen: list[Seen], name: str
+) -> None:
+    """A body of 5 MiB, and headers beyond what any of them takes. A gateway may hang up before it has read all."""
+    poor, body, port = api.issue(scopes=[]), b"x" * 5 * 1024 * 1024, every[name].port
+    seen.clear()
+    assert posted(port, "/infer", body, {"X-API-Key": poor.text}) in (403, None)
+    assert posted(port, "/any", body, {}) in (401, None)
+    for header in ("X-Filler", "Authorization", "X-API-Key", "X-Keyrail-Scopes"):
+        for length in (300_000, 2_000_000):
+            sent = {"X-API-Key": poor.text} | {header: "x" * length}
+            assert posted(port, "/infer", b"", sent) in (400, 401, 403, 413, 431, None), (header, length)
+    assert seen == []
+    assert posted(port, "/any", body, {"X-API-Key": poor.text}) == 200
+    assert [each.body_bytes for each in seen] == [len(body)]
+
+
+def posted(port: int, path: str, body: bytes, headers: dict[str, str]) -> int | None:
+    """The status, or None where the gateway hung up."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("POST", path, body, headers)
+        return connection.getresponse().status
+    except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
+        return None
+    finally:
+        connection.close()
+
+
 # -- nothing passes where Keyrail can't answer ------------------------------------------------------------------------
 
 
