@@ -79,7 +79,7 @@ Victims = dict[str, Victim]
 def victims(deployment: Deployment) -> Iterator[Victims]:
     made: Victims = {}
     with ExitStack() as stack:
-        for name in ("issue_key", "rotate", "revoke_key", "update_key"):
+        for name in ("issue_key", "rotate", "revoke_key", "update_key", "write_config"):
             proxy = stack.enter_context(proxy_to(deployment.vault.address))
             made[name] = Victim(deployment, deployment.launch(name, vault_address=proxy.address), proxy)
         for victim in made.values():
@@ -199,6 +199,35 @@ def test_a_stop_repeated_is_told_to_all(
     victim.lives_again()
     assert victim.api.update(key.key_id, state="disabled").ok()["state"] == "disabled"
     _assert_everywhere(deployment, key.text, "DISABLED")
+
+
+@at_each_moment
+def test_a_change_of_the_version_that_was_read_is_the_same_when_it_is_repeated(
+    deployment: Deployment, victims: Victims, key: Key, write: int, when: str
+) -> None:
+    victim, read = victims["update_key"], deployment.api.get(key.key_id).ok()["etag"]
+    victim.dies(write, when, lambda: victim.api.update(key.key_id, state="disabled", if_match=read))
+    victim.lives_again()
+    made = victim.api.update(key.key_id, state="disabled", if_match=read).ok()
+    assert made["etag"] == deployment.api.get(key.key_id).ok()["etag"] == '"2"'
+    _assert_everywhere(deployment, key.text, "DISABLED")
+    assert victim.audited("key.updated", key.key_id), "the first process may have died before it could say so"
+    assert victim.api.update(key.key_id, name="other", if_match=read).code == "ETAG_MISMATCH"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_so_is_one_of_a_config(deployment: Deployment, victims: Victims, when: str) -> None:
+    victim, name = victims["write_config"], f"killed-{when}"
+
+    def change(value: str, **more: str) -> Reply:
+        return victim.api.call("write_config", "PUT", f"/v1/config/{name}", {"tenant": "acme", "value": value, **more})
+
+    for version, more in enumerate(({}, {"if_match": '"1"'}), start=1):
+        victim.dies(1, when, lambda: change(f"value {version}", **more))  # noqa: B023 - called at once
+        victim.lives_again()
+        assert change(f"value {version}", **more).ok()["version"] == version
+        assert len(victim.audited("config.written", name)) == version
+        assert change("other", **more).code == ("ETAG_MISMATCH" if more else "CONFIG_EXISTS")
 
 
 def test_a_revocation_that_nobody_repeats_is_refused_everywhere_within_the_ttl(

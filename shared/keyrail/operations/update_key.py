@@ -69,29 +69,37 @@ def run(request: UpdateRequest, caller: Caller, services: Services) -> KeyView:
     caller.require_scope(SCOPE)
     for _ in range(MAX_TRIES):
         stored = caller.require_visible(services.keys.find(request.key_id), request.key_id)
-        _require_match(request, stored)
         now = services.clock.now()
+        if _is_made(request, stored, caller, services, now):
+            return _told(request, stored, caller, services, now, repeated=True)
+        _require_match(request, stored)
         changed = _changed(request, stored, caller, services, now)
         schedule(changed, services)
         version = services.keys.replace(changed, stored.version)
         if version is not None:
-            services.feed.publish(request.key_id)
-            _announce(request, changed, version, caller, services)
-            return KeyView.of(StoredKey(changed, version), now)
+            return _told(request, StoredKey(changed, version), caller, services, now)
     raise Conflict("Others keep changing this key. Read it and try again.", code="CONCURRENT_CHANGE")
 
 
-def _announce(request: UpdateRequest, changed: KeyRecord, version: int, caller: Caller, services: Services) -> None:
+def _is_made(request: UpdateRequest, stored: StoredKey, caller: Caller, services: Services, now: datetime) -> bool:
+    """By an earlier try of this request, which was cut off: what stands on the version that it names is what it asks
+    for, and asking again would change nothing but a time."""
+    if request.if_match != f'"{stored.version - 1}"':
+        return False
+    again = _changed(request, stored, caller, services, now)
+    return replace(again, state_at=stored.record.state_at) == stored.record
+
+
+def _told(
+    request: UpdateRequest, stored: StoredKey, caller: Caller, services: Services, now: datetime, **more: bool
+) -> KeyView:
+    """To every instance, to who listens, and to the caller."""
+    services.feed.publish(request.key_id)
     fields = sorted(request.model_fields_set - {"key_id", "if_match"})
-    announce(
-        services,
-        "key.updated",
-        changed,
-        actor=caller.key_id,
-        change=str(version),
-        fields=fields,
-        state=changed.state,
-    )
+    facts: dict[str, Any] = {"fields": fields, "state": stored.record.state, **more}
+    change = str(stored.version)
+    announce(services, "key.updated", stored.record, actor=caller.key_id, change=change, **facts)
+    return KeyView.of(stored, now)
 
 
 def _require_match(request: UpdateRequest, stored: StoredKey) -> None:

@@ -1,5 +1,6 @@
 """Writes a config, brings an old version back, or destroys versions. docs/operations/write_config.md"""
 
+import json
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -83,19 +84,24 @@ class _Change:
         self.now = services.clock.now()
 
     def find(self) -> StoredConfig:
+        return self.services.configs.find(self.tenant, self.name)
+
+    def require_match(self, stored: StoredConfig) -> None:
         """Raises: EtagMismatch where If-Match names another version."""
-        stored = self.services.configs.find(self.tenant, self.name)
         given = self.request.if_match
         if given is not None and (stored.document is None or given not in ("*", f'"{stored.version}"')):
             raise EtagMismatch("The config was changed since you read it. Read it again and repeat what still holds.")
-        return stored
+
+    def made(self, stored: StoredConfig) -> bool:
+        """True where `stored` is what this very request makes of what it names: its call was cut off."""
+        return self.request.if_match == (f'"{stored.version - 1}"' if stored.version > 1 else None)
 
     def not_found(self, what: str) -> NotFound:
         return NotFound(f"There is no {what} here.", code="CONFIG_NOT_FOUND")
 
-    def announce(self, event: str, change: str, **facts: Any) -> None:
+    def announce(self, event: str, change: str, at: datetime | None = None, **facts: Any) -> None:
         change, actor = f"{self.tenant}:{change}", self.caller.key_id
-        announce_as(self.services, event, self.tenant, self.name, actor=actor, change=change, **facts)
+        announce_as(self.services, event, self.tenant, self.name, actor=actor, change=change, at=at, **facts)
 
 
 def run(request: WriteConfigRequest, caller: Caller, services: Services) -> WriteConfigReply:
@@ -108,6 +114,9 @@ def run(request: WriteConfigRequest, caller: Caller, services: Services) -> Writ
     if request.destroy_versions is not None:
         return _destroy_all(change) if request.destroy_versions == "all" else _destroy(change, request.destroy_versions)
     stored = change.find()
+    if stored.document is not None and _is_made(stored, stored.document, change):
+        return _told(stored.document, stored.version, change)
+    change.require_match(stored)
     _require_free(stored, change)
     if request.restore_version is not None:
         return _restore(stored, request.restore_version, change)
@@ -128,6 +137,26 @@ def _require_free(stored: StoredConfig, change: _Change) -> None:
 # -- write and restore ----------------------------------------------------------------------------------------------
 
 
+def _is_made(stored: StoredConfig, document: ConfigDocument, change: _Change) -> bool:
+    """By an earlier try of this request, whose caller was not told. Whoever else wrote the same is somebody else."""
+    request, last = change.request, document.last_write
+    if not change.made(stored) or (last.version, last.by) != (stored.version, change.caller.key_id):
+        return False
+    if request.restore_version is not None:
+        then = change.services.configs.find_version(change.tenant, change.name, request.restore_version)
+        return last.how == "restored" and then is not None and _is_same(then.value, document.value)
+    if last.how != "written" or not _is_same(request.value, document.value):
+        return False
+    if "schema" in request.model_fields_set and not _is_same(request.schema, document.schema):
+        return False
+    return "rotation" not in request.model_fields_set or _rotation(document, change) is document.rotation
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """As JSON, where neither true nor 1.0 is 1."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 def _put(stored: StoredConfig, change: _Change) -> WriteConfigReply:
     request, before = change.request, stored.document
     require_value_fits(request.value)
@@ -142,7 +171,7 @@ def _put(stored: StoredConfig, change: _Change) -> WriteConfigReply:
             require_schema(document.schema)
     if "rotation" in request.model_fields_set:
         document = replace(document, rotation=_rotation(before, change))
-    return _written(stored, document, "config.written", change)
+    return _written(stored, document, change)
 
 
 def _restore(stored: StoredConfig, version: int, change: _Change) -> WriteConfigReply:
@@ -153,16 +182,14 @@ def _restore(stored: StoredConfig, version: int, change: _Change) -> WriteConfig
     if then is None:
         raise change.not_found(f"version {version}")
     document = stored.document.with_value(then.value, _write(stored, "restored", change))
-    return _written(stored, document, "config.restored", change, restored_version=version)
+    return _written(stored, document, change)
 
 
 def _write(stored: StoredConfig, how: Literal["written", "restored"], change: _Change) -> ConfigWrite:
     return ConfigWrite(version=stored.version + 1, at=change.now, by=change.caller.key_id, how=how)
 
 
-def _written(
-    stored: StoredConfig, document: ConfigDocument, event: str, change: _Change, **facts: Any
-) -> WriteConfigReply:
+def _written(stored: StoredConfig, document: ConfigDocument, change: _Change) -> WriteConfigReply:
     services, rotation = change.services, document.rotation
     if document.schema is not None:
         require_valid(document.value, document.schema)
@@ -172,7 +199,15 @@ def _written(
     version = services.configs.write(change.tenant, change.name, document, stored.version)
     if version is None:
         raise _overtaken(stored)
-    change.announce(event, f"{version}:{change.now.isoformat()}", version=version, **facts)
+    return _told(document, version, change)
+
+
+def _told(document: ConfigDocument, version: int, change: _Change) -> WriteConfigReply:
+    """The same event for the same write, however often it is told."""
+    last, restored = document.last_write, change.request.restore_version
+    facts = {} if restored is None else {"restored_version": restored}
+    told_as = f"{version}:{last.at.isoformat()}"
+    change.announce(f"config.{last.how}", told_as, at=last.at, version=version, **facts)
     return _reply(document, version, change)
 
 
@@ -235,6 +270,7 @@ def _rotator(kind: str, change: _Change) -> CredentialRotator:
 
 def _destroy(change: _Change, versions: list[int]) -> WriteConfigReply:
     stored = change.find()
+    change.require_match(stored)
     if stored.document is None:
         raise change.not_found(f"config {change.name}")
     if stored.version in versions:
@@ -251,6 +287,8 @@ def _destroy_all(change: _Change) -> WriteConfigReply:
     after it was cut off, it goes on."""
     for _ in range(MAX_TRIES):
         stored = change.find()
+        if stored.document is not None or not change.made(stored):
+            change.require_match(stored)
         if stored.version == 0:
             raise change.not_found(f"config {change.name}")
         emptied = stored.version
