@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ def test_processes_side_by_side_are_given_different_ones() -> None:
 
 
 def test_one_that_somebody_listens_on_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("keyrail.dev.ports._GIVEN", tmp_path / "given")
     first = free_ports(1)[0]
     with socket.create_server(("127.0.0.1", 0)) as other, monkeypatch.context() as patched:
         patched.setattr("keyrail.dev.ports._FIRST", other.getsockname()[1])
@@ -31,7 +30,7 @@ def test_one_that_somebody_listens_on_is_passed_over(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("left", ["", "x", "-1", "31999", "32000", "99999"])
 def test_whatever_lies_in_its_file(left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("keyrail.dev.ports._GIVEN", tmp_path / "given")
     free_ports(1)
     (file,) = tmp_path.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600

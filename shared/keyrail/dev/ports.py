@@ -4,9 +4,9 @@ import contextlib
 import fcntl
 import os
 import socket
-import tempfile
 from pathlib import Path
 
+_GIVEN = Path(f"/tmp/keyrail-ports-{os.getuid()}")  # noqa: S108 - the same for all, whatever their TMPDIR; only theirs
 _FIRST, _LAST = 20_000, 32_000  # below those that the kernel gives to whoever asks for any
 
 
@@ -16,8 +16,7 @@ def free_ports(count: int) -> list[int]:
 
     Another program may take one before it is used: be ready to ask again.
     """
-    file = Path(tempfile.gettempdir()) / f"keyrail-ports-{os.getuid()}"
-    with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as given:
+    with os.fdopen(os.open(_GIVEN, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as given:
         fcntl.flock(given, fcntl.LOCK_EX)
         last = given.read()
         port, found = int(last) if last.isdecimal() else _LAST, list[int]()
