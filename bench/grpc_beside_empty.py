@@ -1,19 +1,20 @@
 """The gRPC server as its container starts it, with an empty unary method beside ours on the same server."""
 
 import sys
-from typing import Any
 
 import grpc
 
+from keyrail.ports import Services
+from keyrail.settings import Settings
 from keyrail.triggers import grpc_server
 
 EMPTY = "/bench.Bench/Empty"
 
 
 class Server(grpc_server.GrpcServer):
-    def __init__(self, *given: Any) -> None:
+    def __init__(self, settings: Settings, services: Services) -> None:
         empty = grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"")
-        super().__init__(*given, {"bench.Bench": {"Empty": empty}})
+        super().__init__(settings, services, {"bench.Bench": {"Empty": empty}})
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ def measure(options: Options) -> Section:
     section = Section("10  On AWS Lambda, from the zip", beside="pydantic alone")
     with tempfile.TemporaryDirectory() as name, World(Path(name)) as world:
         folder = Path(name)
-        dist.build({"validate_key": FUNCTIONS / "validate_key/main.py"}, folder, _made(folder / "scratch"))
+        functions = {"validate_key": FUNCTIONS / "validate_key/main.py"}
+        dist.build(functions, ["x86_64"], folder, _made(folder / "scratch"))
         task = unpack(folder / "validate_key-x86_64.zip", folder / "validate_key")
         for version in dist.PYTHONS:
             python = interpreters.find(version)
