@@ -13,7 +13,14 @@ from rotating import OTHERS, ROTATOR, Rotations
 
 from keyrail.dev.openbao import OpenBao
 
-LONGEST = ("test_local_aws", "test_terraform_aws", "test_function_container", "test_lambda_zips", "test_google_source")
+LONGEST = (
+    "test_local_aws",
+    "test_compose_up",
+    "test_terraform_aws",
+    "test_function_container",
+    "test_lambda_zips",
+    "test_google_source",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

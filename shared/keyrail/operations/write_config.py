@@ -204,10 +204,12 @@ def _written(stored: StoredConfig, document: ConfigDocument, change: _Change) ->
 
 def _told(document: ConfigDocument, version: int, change: _Change) -> WriteConfigReply:
     """The same event for the same write, however often it is told."""
-    last, restored = document.last_write, change.request.restore_version
-    facts = {} if restored is None else {"restored_version": restored}
-    told_as = f"{version}:{last.at.isoformat()}"
-    change.announce(f"config.{last.how}", told_as, at=last.at, version=version, **facts)
+    at, restored = document.last_write.at, change.request.restore_version
+    told_as = f"{version}:{at.isoformat()}"
+    if restored is None:
+        change.announce("config.written", told_as, at=at, version=version)
+    else:
+        change.announce("config.restored", told_as, at=at, version=version, restored_version=restored)
     return _reply(document, version, change)
 
 
