@@ -103,7 +103,9 @@ class TestConfig:
         assert "--if-match" in refused.stderr
         written = ("--text", "--file", str(tmp_path / "value"), "--if-match", '"1"')
         assert 'etag        "2"' in system.cli("config", "put", *name, *written).stdout
-        assert "[ETAG_MISMATCH]" in system.cli("config", "put", *name, *written).stderr
+        assert 'etag        "2"' in system.cli("config", "put", *name, *written).stdout  # as if the reply was lost
+        stale = system.cli("config", "put", *name, "--text", "--if-match", '"1"', stdin="third\n")
+        assert "[ETAG_MISMATCH]" in stale.stderr
         assert system.cli("config", "get", *name, "--raw").stdout == "second"
         assert system.cli("config", "get", *name, "--raw", "--version", "1").stdout == "first"
         assert system.cli("config", "get", *name).stdout == '"second"\n'
