@@ -1,6 +1,7 @@
 """Gateways as in infra/gateways before one service, which ask real functions, or real containers, about the keys of one
 deployment."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -44,9 +45,14 @@ class Replaceable(Protocol):
     def restart(self) -> None: ...
 
 
+GATEWAY_LOOKS_SECONDS = 1.5
+
+
 def replace_one_after_the_other(servers: Sequence[Replaceable], load: Load) -> None:
-    """Each is asked to finish, stays away for some calls, and is started again."""
+    """Each is asked to finish, stays away for some calls, and is started again: the next one once the gateway, which
+    looks each second, has seen that (as minReadySeconds has it)."""
     for server in servers:
+        time.sleep(GATEWAY_LOOKS_SECONDS)
         load.wait_for(50)
         server.process.ask_to_stop()
         wait_until(lambda server=server: not server.process.is_running())  # type: ignore[misc]
