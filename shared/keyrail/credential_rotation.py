@@ -19,7 +19,8 @@ from typing import Any, Literal
 from keyrail.announce import announce_as
 from keyrail.domain import config
 from keyrail.domain.config import ConfigDocument, ConfigRotation, ConfigWrite, require_value_fits
-from keyrail.domain.errors import Conflict, KeyrailError, RotatorFailed
+from keyrail.domain.config_fields import ConfigRotationField
+from keyrail.domain.errors import Conflict, InvalidArgument, KeyrailError, RotatorFailed
 from keyrail.domain.value_schema import require_valid
 from keyrail.ports import Services
 from keyrail.rotation_ports import CredentialRotation, CredentialRotator, DueEntry, RotatorSource
@@ -83,6 +84,31 @@ def find_rotator(kind: str, rotators: RotatorSource) -> CredentialRotator:
     if rotator is None:
         raise RotatorFailed(f"this deployment has no rotator of the kind {kind}")
     return rotator
+
+
+def rotation_asked(
+    asked: ConfigRotationField,
+    standing: ConfigRotation | None,
+    subject: str,
+    now: datetime,
+    services: Services,
+    *,
+    is_system: bool,
+) -> ConfigRotation:
+    """One that stays the same goes on as it stands. What whoever could set it did set, others may leave as it is.
+
+    Raises: InvalidArgument BAD_ROTATION.
+    """
+    rotator = services.rotators.find(asked.kind)
+    if rotator is None:
+        raise InvalidArgument("This deployment has no rotation of this kind.", code="BAD_ROTATION")
+    if standing is not None and (asked.kind, asked.settings) == (standing.kind, standing.settings):
+        settings = standing.settings
+    else:
+        settings = rotator.checked(asked.settings, subject.partition("/")[0], is_system=is_system)
+    next_at = config.next_rotation_at(subject, asked.interval_seconds, now)
+    made = ConfigRotation(kind=asked.kind, settings=settings, interval_seconds=asked.interval_seconds, next_at=next_at)
+    return standing if standing is not None and made.is_as(standing) else made
 
 
 def require_rotatable(

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from repository import ROOT, rows, section, text_of
+from scrape import scrape
 
-from keyrail.adapters.prometheus_metrics import PrometheusMetrics
 from keyrail.operations.catalogue import CATALOGUE
 from keyrail.operations.rotate_due import COUNTED
 from keyrail.triggers.problems import COMMON_CODES
@@ -37,14 +37,8 @@ def promtool(*arguments: str) -> None:
 
 def exposed() -> dict[str, set[str]]:
     """The labels of each sample that a scrape has."""
-    metrics = PrometheusMetrics(lambda: 1.0)
-    metrics.request("get_key", "OK", 0.1)
-    metrics.cache("hit")
-    metrics.vault_call("read", "ok", 0.1)
-    metrics.dynamodb_call("GetItem", "ok", 0.1)
-    metrics.ticked("rotated", 1)
     found = defaultdict[str, set[str]](set)
-    for family in text_string_to_metric_families(metrics.exposition()[0].decode()):
+    for family in text_string_to_metric_families(scrape()):
         for sample in family.samples:
             found[sample.name] |= set(sample.labels)
     return found

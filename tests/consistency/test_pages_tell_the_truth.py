@@ -6,9 +6,9 @@ import sys
 
 import pytest
 from repository import ROOT, names_in, rows, section, text_of
+from scrape import scrape
 
 from keyrail.adapters.cached_lookup import CacheBounds
-from keyrail.adapters.prometheus_metrics import PrometheusMetrics
 from keyrail.adapters.vault_breaker import FAULTS_IN_A_ROW, OPEN_SECONDS
 from keyrail.adapters.vault_paths import FEED_HEAD, PEPPER, ROLES, index_path, record_path, tombstone_path
 from keyrail.adapters.vault_setup import TOKEN_TTL_SECONDS
@@ -59,14 +59,8 @@ def test_a_setting_in_seconds_says_so(name: str) -> None:
 
 
 def test_every_metric_is_documented_with_its_type_and_labels() -> None:
-    metrics = PrometheusMetrics(lambda: 1.0)
-    metrics.request("get_key", "OK", 0.1)
-    metrics.cache("hit")
-    metrics.vault_call("read", "ok", 0.1)
-    metrics.dynamodb_call("GetItem", "ok", 0.1)
-    metrics.ticked("rotated", 1)
     exposed: dict[str, tuple[str, set[str]]] = {}
-    for line in metrics.exposition()[0].decode().splitlines():
+    for line in scrape().splitlines():
         if line.startswith("# TYPE keyrail_"):
             _, _, name, kind = line.split()
             exposed[name] = kind, set()

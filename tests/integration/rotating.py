@@ -1,6 +1,5 @@
 """Keys with sinks in a deployment of their own, the ticks that rotate them, and rotators that die on command."""
 
-import http.client
 import secrets
 import time
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import Any
 
 from deployed import Deployment, Instance
 from http_api import Api, Key, Reply
-from vault_proxy import Asked, Cut, Proxy
+from vault_proxy import Asked, Proxy, killed_at
 
 LEASE_SECONDS = 1  # the shortest there is: tests wait for it
 NOBODY = "http://127.0.0.1:9/"  # takes no events, so all of them stay in the outbox
@@ -169,24 +168,7 @@ class Rotator:
         self, number: int, when: str, call: Callable[[], Reply], counts: Callable[[Asked], bool]
     ) -> Asked | None:
         """kill -9, `when` the `number`-th request that counts passes: that one; None where it came to its end."""
-        seen, died_at = 0, None
-
-        def kill(asked: Asked) -> None:
-            nonlocal seen, died_at
-            seen += counts(asked)
-            if counts(asked) and seen == number:
-                died_at = asked
-                self.instance.kill()
-                raise Cut
-
-        setattr(self.proxy, when, kill)
-        try:
-            call()
-        except (ConnectionError, http.client.HTTPException):
-            assert died_at is not None
-        finally:
-            setattr(self.proxy, when, lambda _: None)
-        return died_at
+        return killed_at(self.proxy, number, when, counts, self.instance.kill, call)
 
     def lives_again(self) -> None:
         self.instance.restart()

@@ -3,7 +3,6 @@
 Whatever had been written by then: the repeat converges, what validates is listed, and what was revoked stays so.
 """
 
-import http.client
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from deployed import FULL, Deployment, Instance
 from http_api import Api, Key, Reply
-from vault_proxy import Asked, Cut, Proxy, proxy_to
+from vault_proxy import Asked, Proxy, killed_at, proxy_to
 
 FRESH_SECONDS = 1.5
 TTL_SECONDS = 10.0
@@ -35,19 +34,7 @@ class Victim:
 
     def dies(self, write: int, when: str, call: Callable[[], Reply]) -> None:
         """In `call`, `when` its `write`-th write passes; its caller gets no reply."""
-        seen = 0
-
-        def kill(asked: Asked) -> None:
-            nonlocal seen
-            seen += _counts(asked)
-            if _counts(asked) and seen == write:
-                self.instance.kill()
-                raise Cut
-
-        setattr(self._proxy, when, kill)
-        with pytest.raises((ConnectionError, http.client.HTTPException)):
-            call()
-        setattr(self._proxy, when, lambda _: None)
+        assert killed_at(self._proxy, write, when, _counts, self.instance.kill, call) is not None
 
     def lives_again(self) -> None:
         self.instance.restart()

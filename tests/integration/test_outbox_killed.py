@@ -1,13 +1,12 @@
 """kill -9 of a sender of events right before and right after each change that sending makes in Vault: between two of
 them it posts. Nothing is lost, nothing gets another id, and the next ticks end it."""
 
-import http.client
 from collections.abc import Iterator
 
 import pytest
 from canary import Canary
 from deployed import FULL, Deployment
-from vault_proxy import Asked, Cut, Proxy, proxy_to
+from vault_proxy import Asked, Proxy, killed_at, proxy_to
 
 from event_receiver import Receiver, receiving
 from keyrail.dev.openbao import OpenBao
@@ -45,19 +44,7 @@ class Sending:
 
     def dies(self, change: int, when: str) -> None:
         """In a tick, `when` its `change`-th change passes. Then it is started again."""
-        seen = 0
-
-        def kill(asked: Asked) -> None:
-            nonlocal seen
-            seen += _is_sending(asked)
-            if _is_sending(asked) and seen == change:
-                self.sender.kill()
-                raise Cut
-
-        setattr(self.proxy, when, kill)
-        with pytest.raises((ConnectionError, http.client.HTTPException)):
-            self.tick()
-        setattr(self.proxy, when, lambda _: None)
+        assert killed_at(self.proxy, change, when, _is_sending, self.sender.kill, self.tick) is not None
         self.sender.restart()
 
     def end_turn(self) -> None:

@@ -90,3 +90,33 @@ def proxy_to(vault_address: str) -> Iterator[Proxy]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def killed_at(
+    proxy: Proxy,
+    number: int,
+    when: str,
+    counts: Callable[[Asked], bool],
+    kill: Callable[[], None],
+    call: Callable[[], object],
+) -> Asked | None:
+    """Does `kill` in `call`, `when` ("before", "after") the `number`-th request that counts passes: that one. None
+    where `call` came to its end before that."""
+    seen, died_at = 0, None
+
+    def maybe(asked: Asked) -> None:
+        nonlocal seen, died_at
+        seen += counts(asked)
+        if counts(asked) and seen == number:
+            died_at = asked
+            kill()
+            raise Cut
+
+    setattr(proxy, when, maybe)
+    try:
+        call()
+    except (ConnectionError, http.client.HTTPException):
+        assert died_at is not None
+    finally:
+        setattr(proxy, when, lambda _: None)
+    return died_at

@@ -93,6 +93,11 @@ def kept_writes(before: tuple[ConfigWrite, ...], write: ConfigWrite) -> tuple[Co
     return (*(each for each in before if each.version > write.version - KEPT_VERSIONS), write)
 
 
+def is_same_json(one: Any, other: Any) -> bool:
+    """Where neither true nor 1.0 is 1, as they are in Python."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 def require_value_fits(value: Any) -> None:
     """Raises: InvalidArgument VALUE_TOO_LARGE."""
     if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_VALUE_BYTES:

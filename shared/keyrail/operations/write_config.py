@@ -1,6 +1,5 @@
 """Writes a config, brings an old version back, or destroys versions. docs/operations/write_config.md"""
 
-import json
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -8,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from keyrail.announce import announce_as
-from keyrail.credential_rotation import require_rotatable, schedule
+from keyrail.credential_rotation import require_rotatable, rotation_asked, schedule
 from keyrail.domain import config_fields, fields
 from keyrail.domain.access import Caller
 from keyrail.domain.config import (
@@ -17,7 +16,7 @@ from keyrail.domain.config import (
     ConfigRotation,
     ConfigWrite,
     StoredConfig,
-    next_rotation_at,
+    is_same_json,
     require_value_fits,
 )
 from keyrail.domain.config_fields import ConfigRotationField, ConfigRotationView, WithSchema
@@ -27,7 +26,6 @@ from keyrail.domain.records import SYSTEM_TENANT
 from keyrail.domain.value_schema import require_schema, require_valid
 from keyrail.operations.operation import Operation
 from keyrail.ports import Services
-from keyrail.rotation_ports import CredentialRotator
 from keyrail.telemetry import note
 
 SCOPE = "config:write"
@@ -144,27 +142,20 @@ def _is_made(stored: StoredConfig, document: ConfigDocument, change: _Change) ->
         return False
     if request.restore_version is not None:
         then = change.services.configs.find_version(change.tenant, change.name, request.restore_version)
-        return last.how == "restored" and then is not None and _is_same(then.value, document.value)
-    if last.how != "written" or not _is_same(request.value, document.value):
+        return last.how == "restored" and then is not None and is_same_json(then.value, document.value)
+    if last.how != "written" or not is_same_json(request.value, document.value):
         return False
-    if "schema" in request.model_fields_set and not _is_same(request.schema, document.schema):
+    if "schema" in request.model_fields_set and not is_same_json(request.schema, document.schema):
         return False
     return "rotation" not in request.model_fields_set or _rotation(document, change) is document.rotation
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    """As JSON, where neither true nor 1.0 is 1."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _put(stored: StoredConfig, change: _Change) -> WriteConfigReply:
     request, before = change.request, stored.document
     require_value_fits(request.value)
     write = _write(stored, "written", change)
-    if before is None:
-        document = ConfigDocument(value=request.value, writes=(write,))
-    else:
-        document = before.with_value(request.value, write)
+    new = ConfigDocument(value=request.value, writes=(write,))
+    document = new if before is None else before.with_value(request.value, write)
     if "schema" in request.model_fields_set:
         document = replace(document, schema=request.schema)
         if document.schema is not None:
@@ -213,6 +204,14 @@ def _told(document: ConfigDocument, version: int, change: _Change) -> WriteConfi
     return _reply(document, version, change)
 
 
+def _rotation(before: ConfigDocument | None, change: _Change) -> ConfigRotation | None:
+    asked, standing = change.request.rotation, before.rotation if before is not None else None
+    if asked is None:
+        return None
+    is_system = change.caller.tenant == SYSTEM_TENANT
+    return rotation_asked(asked, standing, change.subject, change.now, change.services, is_system=is_system)
+
+
 def _reply(document: ConfigDocument, version: int, change: _Change, **more: Any) -> WriteConfigReply:
     return WriteConfigReply(
         tenant=change.tenant,
@@ -230,41 +229,6 @@ def _overtaken(stored: StoredConfig) -> Conflict | EtagMismatch:
     if stored.document is None:
         return Conflict("Somebody else wrote this config at the same moment. Read it.", code="CONFIG_EXISTS")
     return EtagMismatch("The config was changed at the same moment. Read it again and repeat what still holds.")
-
-
-# -- rotation -------------------------------------------------------------------------------------------------------
-
-
-def _rotation(before: ConfigDocument | None, change: _Change) -> ConfigRotation | None:
-    """As asked; one that stays the same goes on as it stands."""
-    asked = change.request.rotation
-    if asked is None:
-        return None
-    standing = before.rotation if before is not None else None
-    rotator = _rotator(asked.kind, change)
-    made = ConfigRotation(
-        kind=asked.kind,
-        settings=_settings(asked, standing, rotator, change),
-        interval_seconds=asked.interval_seconds,
-        next_at=next_rotation_at(change.subject, asked.interval_seconds, change.now),
-    )
-    return standing if standing is not None and made.is_as(standing) else made
-
-
-def _settings(
-    asked: ConfigRotationField, standing: ConfigRotation | None, rotator: CredentialRotator, change: _Change
-) -> dict[str, Any]:
-    """What whoever could set it did set, others may leave as it is."""
-    if standing is not None and (asked.kind, asked.settings) == (standing.kind, standing.settings):
-        return standing.settings
-    return rotator.checked(asked.settings, change.tenant, is_system=change.caller.tenant == SYSTEM_TENANT)
-
-
-def _rotator(kind: str, change: _Change) -> CredentialRotator:
-    rotator = change.services.rotators.find(kind)
-    if rotator is None:
-        raise InvalidArgument("This deployment has no rotation of this kind.", code="BAD_ROTATION")
-    return rotator
 
 
 # -- destroy --------------------------------------------------------------------------------------------------------

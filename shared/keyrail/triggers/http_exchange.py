@@ -4,6 +4,7 @@ route and method -> headers -> body -> dispatch -> JSON, or problem+json
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -28,28 +29,13 @@ _JSON = re.compile(r'application/json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE
 _PATCH = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-8"?)?', re.IGNORECASE)  # RFC 7396
 
 
-class HttpRoute:
-    """Something offered at its route, and at `/` for a bare function URL: there the path's fields come in the body, or
-    in the query of a GET. Whoever extends this says what is made of the fields, and of a reply; none of it is abstract,
-    since ForwardAuth answers by itself and needs neither."""
-
-    header_fields: Sequence[tuple[str, str]] = ()
+class HttpRoute(ABC):
+    """Something offered at its route, and at `/` for a bare function URL."""
 
     def __init__(self, operation: Route) -> None:
         self.operation = operation
         self.path = operation.path
         self.route = re.compile(operation.route())
-
-    def request_of(self, payload: dict[str, Any], *, from_strings: bool) -> Any:
-        """`from_strings`: it came in a query. Raises: InvalidArgument."""
-        raise NotImplementedError
-
-    def body_of(self, reply: Any) -> bytes:
-        """As JSON."""
-        raise NotImplementedError
-
-    def status_and_headers_of(self, reply: Any) -> tuple[int, dict[str, str]]:  # noqa: ARG002  others look
-        return self.operation.success_status, {}
 
     def answer(self, request: HttpRequest, services: Services) -> HttpReply:
         """Within a span of its own, where traces are collected."""
@@ -74,6 +60,27 @@ class HttpRoute:
         if self.route.fullmatch(request.path):
             return told | {"http.route": self.path, "url.path": self.path}
         return told
+
+    @abstractmethod
+    def answered(self, request: HttpRequest, services: Services) -> HttpReply:
+        """Never raises."""
+
+
+class HttpOperation(HttpRoute):
+    """One operation. At a bare function URL its path's fields come in the body, or in the query of a GET."""
+
+    header_fields: Sequence[tuple[str, str]] = ()
+
+    @abstractmethod
+    def request_of(self, payload: dict[str, Any], *, from_strings: bool) -> Any:
+        """`from_strings`: it came in a query. Raises: InvalidArgument."""
+
+    @abstractmethod
+    def body_of(self, reply: Any) -> bytes:
+        """As JSON."""
+
+    def status_and_headers_of(self, reply: Any) -> tuple[int, dict[str, str]]:  # noqa: ARG002  others look
+        return self.operation.success_status, {}
 
     def answered(self, request: HttpRequest, services: Services) -> HttpReply:
         correlation_id = choose_correlation_id(request.header("traceparent"), request.header("x-correlation-id"))
@@ -117,7 +124,7 @@ class _Exchange:
 
     __slots__ = ("_function", "_path_fields", "_request")
 
-    def __init__(self, function: HttpRoute, request: HttpRequest) -> None:
+    def __init__(self, function: HttpOperation, request: HttpRequest) -> None:
         self._function, self._request = function, request
         self._path_fields: dict[str, str] = {}
 

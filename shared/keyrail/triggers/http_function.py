@@ -4,13 +4,13 @@ from typing import Any
 
 from keyrail.domain.fields import Request
 from keyrail.operations.operation import Operation
-from keyrail.triggers.http_exchange import HttpRoute
+from keyrail.triggers.http_exchange import HttpOperation
 from keyrail.triggers.request_models import as_request
 
 _HEADER_FIELDS = {"idempotency_key": "idempotency-key", "if_match": "if-match"}
 
 
-class HttpFunction(HttpRoute):
+class HttpFunction(HttpOperation):
     def __init__(self, operation: Operation) -> None:
         super().__init__(operation)
         self._model = operation.request

@@ -7,11 +7,11 @@ from typing import Any
 from keyrail.domain import stored_form
 from keyrail.domain.decisions import Decision
 from keyrail.judging import Judged, Questions, times_told, told
-from keyrail.triggers.http_exchange import HttpRoute
+from keyrail.triggers.http_exchange import HttpOperation
 from keyrail.triggers.questions import JUDGING, questions_of_payload
 
 
-class HttpValidation(HttpRoute):
+class HttpValidation(HttpOperation):
     """As its models describe it: the one is asked about what is wrong in a request, and a test compares the replies."""
 
     def __init__(self) -> None:
